@@ -1,0 +1,159 @@
+"""What a model is made of: frozen dataclasses and named presets as plain data."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
+
+
+@dataclass(frozen=True)
+class TowerConfig:
+    """A CLIP vision transformer, in open_clip's terms; every size in pixels or channels."""
+
+    image_size: int
+    patch_size: int
+    width: int
+    layers: int
+    head_width: int
+    embed_dim: int
+    mlp_ratio: float = 4.0
+    quick_gelu: bool = False
+
+    @property
+    def heads(self) -> int:
+        return self.width // self.head_width
+
+
+@dataclass(frozen=True)
+class RouterConfig:
+    """The tower and how many experts an image may use."""
+
+    tower: TowerConfig
+    top_k: int = 1
+
+    @property
+    def prior_dim(self) -> int:
+        return self.tower.embed_dim // 2
+
+
+@dataclass(frozen=True)
+class RestorerConfig:
+    """A NAFNet-shaped U-Net whose convolutions carry low-rank experts.
+
+    ``local_window`` is the side of the channel attention's pooling window in image pixels (TLSC, arXiv
+    2112.04491): 1.5 times the training crop as published, None for the global mean.
+    """
+
+    width: int
+    encoder_blocks: tuple[int, ...]
+    middle_blocks: int
+    decoder_blocks: tuple[int, ...]
+    rank: int
+    modulation_width: int
+    scale: float = 2.0
+    local_window: int | None = 384
+    decoder_modulation: bool = False
+
+    @property
+    def size_multiple(self) -> int:
+        return 2 ** len(self.encoder_blocks)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A router, a restorer, and one expert per named degradation."""
+
+    degradations: tuple[str, ...]
+    router: RouterConfig
+    restorer: RestorerConfig
+
+    def __post_init__(self) -> None:
+        experts = len(self.degradations)
+        if len(set(self.degradations)) != experts or experts == 0:
+            raise ValueError(f"degradations must be distinct names, at least one; got {self.degradations}")
+        if not 1 <= self.router.top_k <= experts:
+            raise ValueError(f"top_k must lie in 1..{experts} (one expert per degradation); got {self.router.top_k}")
+        encoder, decoder = self.restorer.encoder_blocks, self.restorer.decoder_blocks
+        if len(encoder) != len(decoder):
+            raise ValueError(f"encoder and decoder need as many levels; got {encoder} and {decoder}")
+
+
+VIT_L_14_336 = TowerConfig(
+    image_size=336, patch_size=14, width=1024, layers=24, head_width=64, embed_dim=768, quick_gelu=True
+)
+
+PRESETS: dict[str, ModelConfig] = {
+    "lorair-64": ModelConfig(
+        degradations=("snow", "rain", "raindrop"),
+        router=RouterConfig(tower=VIT_L_14_336),
+        restorer=RestorerConfig(
+            width=64,
+            encoder_blocks=(1, 1, 1, 28),
+            middle_blocks=1,
+            decoder_blocks=(1, 1, 1, 1),
+            rank=8,
+            modulation_width=128,
+        ),
+    ),
+    "tiny": ModelConfig(
+        degradations=("noise", "rain", "haze", "snow", "low_light", "jpeg"),
+        router=RouterConfig(
+            tower=TowerConfig(image_size=128, patch_size=16, width=128, layers=4, head_width=32, embed_dim=128)
+        ),
+        restorer=RestorerConfig(
+            width=16,
+            encoder_blocks=(1, 1, 1, 4),
+            middle_blocks=1,
+            decoder_blocks=(1, 1, 1, 1),
+            rank=4,
+            modulation_width=32,
+            local_window=192,
+        ),
+    ),
+}
+
+T = TypeVar("T")
+
+
+def config_to_dict(config: ModelConfig) -> dict[str, Any]:
+    """Plain data (numbers, strings, lists, dicts) that :func:`config_from_dict` reads back."""
+    return _plain(asdict(config))
+
+
+def config_from_dict(data: Mapping[str, Any]) -> ModelConfig:
+    """The inverse of :func:`config_to_dict`. ValueError names a field that is missing, unknown or of a wrong type."""
+    return _build(ModelConfig, data, "config")
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _build(cls: type[T], data: Any, where: str) -> T:  # noqa: ANN401
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{where} must be a mapping; got {type(data).__name__}")
+    assert is_dataclass(cls)
+    names = [field.name for field in fields(cls)]
+    if unknown := sorted(set(data) - set(names)):
+        raise ValueError(f"{where} has unknown fields {unknown}; known are {names}")
+    hints = get_type_hints(cls)
+    values = {name: _value(hints[name], data[name], f"{where}.{name}") for name in names if name in data}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+    if is_dataclass(hint):
+        return _build(hint, value, where)
+    item = get_args(hint)
+    if isinstance(value, list | tuple) and item and item[-1] is Ellipsis:
+        return tuple(_value(item[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
+    allowed = item or (hint,)
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, tuple(allowed)) or (isinstance(value, bool) and bool not in allowed):
+        raise ValueError(f"{where} must be {getattr(hint, '__name__', hint)}; got {value!r}")
+    return value

@@ -1,0 +1,25 @@
+"""Errors that a user can act on; each message says what was wrong, what was got and what to do next."""
+
+
+class LorairError(Exception):
+    """Base of the package's own errors. ``exit_code`` is what a command line ends with."""
+
+    exit_code = 1
+
+
+class CheckpointError(LorairError):
+    """A file is not a checkpoint that this version can read."""
+
+
+class ImageError(LorairError):
+    """An image cannot be read, or not be written as asked."""
+
+
+class RuntimeUnavailableError(LorairError):
+    """The machine lacks what the asked runtime or device needs."""
+
+    exit_code = 3
+
+
+class TrainingError(LorairError):
+    """Training cannot go on, or not be resumed."""

@@ -1,0 +1,1 @@
+"""Serving lorair through Triton Inference Server; nothing is built here yet."""
