@@ -182,14 +182,16 @@ def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 def _read_pt(path: Path) -> dict[str, Any]:
     import pickle
+    import zipfile
 
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: not a checkpoint, or cut short; copy it again")
     try:
         plain = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: refused: it holds code or objects (never run here), or is damaged") from error
+        raise CheckpointError(f"{path}: refused, it holds more than tensors and plain data (no code is run)") from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path}: not a checkpoint, or cut short ({reason})") from error
+        raise CheckpointError(f"{path}: damaged checkpoint; copy it again") from error
     return plain if isinstance(plain, dict) else {}
 
 

@@ -1,0 +1,1 @@
+"""From a checkpoint to ONNX and TensorRT, each checked against the model it came from, and measured."""
