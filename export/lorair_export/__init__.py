@@ -1,1 +1,1 @@
-"""From a checkpoint to ONNX and TensorRT, each checked against the model it came from, and measured."""
+"""Checkpoint -> ONNX and TensorRT, with proof that the artefact restores what the checkpoint restores."""

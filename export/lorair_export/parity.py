@@ -1,0 +1,120 @@
+"""Whether an artefact restores what the checkpoint restores, in image terms, on photographs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from lorair.runtime import Runtime
+from lorair_export.errors import ParityError
+
+EQUAL_DB = 200.0
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The least PSNR in dB, and how far a gate may be off."""
+
+    psnr_db: float
+    gates: float
+
+
+TOLERANCES = {"fp32": Tolerance(psnr_db=80, gates=1e-3)}
+
+
+@dataclass(frozen=True)
+class ParityRecord:
+    """One batch restored by both.
+
+    ``psnr_db`` is of the float outputs over the batch (200 where they are equal), ``max_levels`` the largest
+    difference in 1/255, ``gates_difference`` the largest of a gate; ``finite`` is False where the artefact
+    gave a NaN or an infinity.
+    """
+
+    photographs: tuple[str, ...]
+    height: int
+    width: int
+    psnr_db: float
+    max_levels: float
+    gates_difference: float
+    finite: bool
+
+
+def compare(
+    reference: Runtime, runtime: Runtime, photographs: Sequence[Path], batch: int = 1
+) -> list[ParityRecord]:
+    """Restore photographs by both: each one at least once, each size of :func:`parity_sizes` at least once.
+
+    Args:
+        reference: what is right, normally torch.
+        runtime: what is to be checked; its ``size_range`` bounds the sizes.
+        photographs: image files that Pillow reads, at least one; scaled and cropped to size.
+        batch: images per call; different photographs where there are enough.
+    """
+    if not photographs:
+        raise ValueError("parity needs at least one photograph; name some with --photos")
+    sizes = parity_sizes(runtime.size_range)
+    records: list[ParityRecord] = []
+    for turn in range(max(len(sizes), -(-len(photographs) // batch))):
+        chosen = [photographs[(turn * batch + i) % len(photographs)] for i in range(batch)]
+        height, width = sizes[turn % len(sizes)]
+        images = torch.stack([photograph_at(path, height, width) for path in chosen])
+        records.append(_record(chosen, reference.restore(images, None), runtime.restore(images, None)))
+    return records
+
+
+def check(records: Sequence[ParityRecord], precision: str) -> None:
+    """Raise ParityError where a record misses the tolerance of its precision."""
+    tolerance = TOLERANCES[precision]
+    for record in records:
+        close = record.psnr_db >= tolerance.psnr_db and record.gates_difference <= tolerance.gates
+        if record.finite and close:
+            continue
+        finding = (
+            f"{record.psnr_db:.1f} dB (at least {tolerance.psnr_db:g} asked), gates off by "
+            f"{record.gates_difference:.1e} (at most {tolerance.gates:g})"
+        )
+        raise ParityError(
+            f"parity missed at {record.height}x{record.width} on {', '.join(record.photographs)}: "
+            f"{finding if record.finite else 'the output holds NaN or infinity'}; nothing was written. "
+            "Try --precision fp32 or another --lowering, and report it if that does not help"
+        )
+
+
+def parity_sizes(size_range: tuple[int, int] | None) -> list[tuple[int, int]]:
+    """Heights and widths to compare at: a square, an oblong one, and one that is no multiple of 16."""
+    low, high = size_range or (1, 448)
+    square = min(256, high)
+    wanted = [(square, square), (square * 3 // 4, min(448, high)), (square * 5 // 6 | 1, square * 3 // 5 | 1)]
+    sizes = [(min(max(h, low), high), min(max(w, low), high)) for h, w in wanted]
+    return list(dict.fromkeys(sizes))
+
+
+def photograph_at(path: Path, height: int, width: int) -> Tensor:
+    """A photograph scaled and centre-cropped to float32 ``[3, height, width]`` in [0, 1]."""
+    with Image.open(path) as image:
+        pixels = np.asarray(ImageOps.fit(image.convert("RGB"), (width, height)))
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+
+
+def _record(
+    paths: Sequence[Path], reference: tuple[Tensor, Tensor], runtime: tuple[Tensor, Tensor]
+) -> ParityRecord:
+    (expected, expected_gates), (restored, gates) = reference, runtime
+    difference = (restored.double() - expected.double()).abs()
+    finite = bool(restored.isfinite().all() and gates.isfinite().all())
+    mse = difference.square().mean().item()
+    return ParityRecord(
+        photographs=tuple(path.name for path in paths),
+        height=expected.shape[-2],
+        width=expected.shape[-1],
+        psnr_db=min(EQUAL_DB, -10 * math.log10(mse)) if finite and mse > 0 else EQUAL_DB * finite,
+        max_levels=255 * difference.max().item() if finite else 255.0,
+        gates_difference=(gates - expected_gates).abs().max().item() if finite else 1.0,
+        finite=finite,
+    )
