@@ -1,0 +1,109 @@
+"""Restoring large images by overlapping tiles that are blended without seams."""
+
+import math
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+MIN_TILE = 64
+_TILE_STEP = 16
+# Ramps are whole multiples of this, so that float32 holds the weights, products of two, and their sums exactly.
+_RAMP_STEP = 2.0**-12
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "out_of_memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to allocate memory",
+    "bad allocation",
+    "bad_alloc",
+    "alloc_failed",
+)
+
+
+def restore_tiled(
+    restore: Callable[[Tensor], Tensor],
+    image: Tensor,
+    tile: int,
+    overlap: int = 32,
+    min_tile: int = MIN_TILE,
+    report: Callable[[str], None] = warnings.warn,
+) -> Tensor:
+    """Restore an image by tiles; one that is not larger than a tile goes through whole.
+
+    Where memory runs out the whole image is begun again with tiles of half the side, and ``report`` is told.
+
+    Args:
+        restore: takes and gives a float tensor ``[1, 3, h, w]``, h and w at most ``tile``.
+        image: ``[1, 3, H, W]`` float32.
+        tile: side in pixels.
+        overlap: pixels over which neighbouring tiles blend.
+        min_tile: the smallest side that running out of memory leads to.
+        report: called with one sentence for each halving.
+
+    Returns:
+        ``[1, 3, H, W]`` float32, on the image's device.
+
+    Raises:
+        ValueError: the overlap is negative or not smaller than the tile.
+    """
+    if not 0 <= overlap < tile:
+        raise ValueError(
+            f"tiles of {tile} pixels cannot overlap by {overlap}; the overlap is from 0 to {tile - 1}"
+        )
+    tile = min(tile, max(image.shape[-2:]))
+    while True:
+        try:
+            return restore(image) if tile >= max(image.shape[-2:]) else _blend(restore, image, tile, overlap)
+        except Exception as error:
+            smaller = tile // 2 // _TILE_STEP * _TILE_STEP
+            if not is_out_of_memory(error) or smaller < max(min_tile, 2 * overlap):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+        report(f"out of memory at {tile} pixels a side, continued with tiles of {smaller} ({reason})")
+        tile = smaller
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an exception of torch, ONNX Runtime or CUDA means that an allocation failed."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    message = str(error).lower()
+    return any(sign in message for sign in _OUT_OF_MEMORY)
+
+
+def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
+    """Where the fewest tiles begin along an axis, evenly spaced and sharing ``overlap`` pixels at least."""
+    if length <= tile:
+        return [0]
+    last = math.ceil((length - tile) / (tile - overlap))
+    return [round(index * (length - tile) / last) for index in range(last + 1)]
+
+
+def tile_weights(length: int, tile: int, overlap: int) -> Tensor:
+    """Weights [tiles, length] float32 along an axis, exactly 0 outside a tile, of sum exactly 1 everywhere.
+
+    Tile i fades into tile i + 1 by half a cosine in the middle of what they share. With s_i rising from 0 to
+    1 there, the weight of tile i is s_(i-1) - s_i: the sum telescopes, however many tiles meet at a pixel.
+    """
+    starts = torch.tensor(tile_starts(length, tile, overlap), dtype=torch.float64)
+    middles = (starts[1:] + starts[:-1] + tile) / 2
+    pixels = torch.arange(length, dtype=torch.float64) + 0.5
+    rise = ((pixels - middles[:, None]) / max(overlap, 1) + 0.5).clamp(0, 1)
+    steps = (0.5 - 0.5 * torch.cos(math.pi * rise)).div(_RAMP_STEP).round().mul(_RAMP_STEP)
+    edges = torch.ones(1, length, dtype=torch.float64)
+    return -torch.cat([edges, steps, 0 * edges]).diff(dim=0).float()
+
+
+def _blend(restore: Callable[[Tensor], Tensor], image: Tensor, tile: int, overlap: int) -> Tensor:
+    height, width = image.shape[-2:]
+    rows, columns = tile_weights(height, tile, overlap), tile_weights(width, tile, overlap)
+    blended = torch.zeros_like(image)
+    for top, row in zip(tile_starts(height, tile, overlap), rows, strict=True):
+        for left, column in zip(tile_starts(width, tile, overlap), columns, strict=True):
+            window = (..., slice(top, top + tile), slice(left, left + tile))
+            weights = (row[:, None] * column)[window]
+            blended[window] += restore(image[window].contiguous()).to(blended) * weights.to(blended)
+    return blended
