@@ -15,8 +15,8 @@ from lorair.images16 import EXIF_PREFIX, bit_depth, decode_16bit, encode_png, en
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS_16BIT = frozenset({"PNG", "TIFF"})
 
-# Lossy WebP halves the colour resolution whatever its quality, so WebP is written without loss. With Pillow's own
-# efforts PNG takes twice and WebP five times as long for files 1 % smaller.
+# Lossy WebP halves the colour resolution whatever its quality, so WebP is written without loss. With Pillow's
+# own efforts PNG takes twice and WebP five times as long for files 1 % smaller.
 _SAVE_OPTIONS = {
     "PNG": {"compress_level": 4},
     "JPEG": {"quality": 95, "subsampling": "4:4:4"},

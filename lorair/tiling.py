@@ -9,7 +9,7 @@ from torch import Tensor
 
 MIN_TILE = 64
 _TILE_STEP = 16
-# Ramps are whole multiples of this, so that float32 holds the weights, products of two, and their sums exactly.
+# Ramps are whole multiples of this, so that float32 holds weights, products of two, and their sums exactly.
 _RAMP_STEP = 2.0**-12
 _OUT_OF_MEMORY = (
     "out of memory",
@@ -47,12 +47,10 @@ def restore_tiled(
         ``[1, 3, H, W]`` float32, on the image's device.
 
     Raises:
-        ValueError: the overlap is negative or not smaller than the tile.
+        ValueError: the overlap is negative or more than half a tile.
     """
-    if not 0 <= overlap < tile:
-        raise ValueError(
-            f"tiles of {tile} pixels cannot overlap by {overlap}; the overlap is from 0 to {tile - 1}"
-        )
+    if not 0 <= overlap <= tile // 2:
+        raise ValueError(f"tiles of {tile} pixels overlap by 0 to {tile // 2}; got an overlap of {overlap}")
     tile = min(tile, max(image.shape[-2:]))
     while True:
         try:
@@ -103,7 +101,7 @@ def _blend(restore: Callable[[Tensor], Tensor], image: Tensor, tile: int, overla
     blended = torch.zeros_like(image)
     for top, row in zip(tile_starts(height, tile, overlap), rows, strict=True):
         for left, column in zip(tile_starts(width, tile, overlap), columns, strict=True):
-            window = (..., slice(top, top + tile), slice(left, left + tile))
-            weights = (row[:, None] * column)[window]
-            blended[window] += restore(image[window].contiguous()).to(blended) * weights.to(blended)
+            down, across = slice(top, top + tile), slice(left, left + tile)
+            weights = (row[down, None] * column[across]).to(blended)
+            blended[..., down, across] += restore(image[..., down, across].contiguous()).to(blended) * weights
     return blended

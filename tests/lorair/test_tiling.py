@@ -8,16 +8,7 @@ import torch.nn.functional as F
 
 from lorair.tiling import is_out_of_memory, restore_tiled, tile_starts, tile_weights
 
-AXES = [
-    (1, 64, 32),
-    (64, 64, 32),
-    (65, 64, 32),
-    (100, 40, 10),
-    (105, 40, 30),
-    (511, 64, 0),
-    (333, 50, 49),
-    (97, 7, 3),
-]
+AXES = [(1, 64, 32), (64, 64, 32), (65, 64, 32), (100, 40, 10), (105, 40, 20), (511, 64, 0), (130, 50, 25)]
 
 
 def image(height: int, width: int) -> torch.Tensor:
