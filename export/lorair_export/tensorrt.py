@@ -1,0 +1,338 @@
+"""ONNX -> a TensorRT plan, by one adapter over TensorRT 10 and 11 and TensorRT-RTX.
+
+What a library can do is told by its attributes (:class:`Flavour`), never by its version. Networks are always
+strongly typed: the precision is the one written in the ONNX graph.
+"""
+
+import importlib
+import logging
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from rich.progress import Progress, TaskID
+
+from lorair.errors import RuntimeUnavailableError
+from lorair_export.errors import BuildError
+from lorair_export.manifest import Profile
+
+Backend = Literal["auto", "tensorrt", "rtx"]
+
+IMPORT_NAMES: Final = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
+PORTABLE: Final = ("8.6", "8.9", "12.0")
+RTX_MAGIC: Final = b"vtrt"
+
+# An object of the bindings, whose types are known at run time alone.
+Bound = Any
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """A TensorRT found on this machine.
+
+    Classic TensorRT builds for the GPU it runs on; TensorRT-RTX builds ahead of time for named compute
+    capabilities and leaves the choice of kernels to the GPU that loads the plan.
+    """
+
+    module: Bound
+
+    @property
+    def version(self) -> str:
+        return self.module.__version__
+
+    @cached_property
+    def compute_capabilities(self) -> tuple[str, ...]:
+        """What a plan may be built for, as ``("8.6", ...)``; empty: only the GPU at hand."""
+        members = getattr(self.module, "ComputeCapability", None)
+        names = [] if members is None else [name[2:] for name in members.__members__ if name.startswith("SM")]
+        return tuple(f"{digits[:-1]}.{digits[-1]}" for digits in sorted(names, key=int))
+
+    @property
+    def name(self) -> str:
+        return "rtx" if self.compute_capabilities else "tensorrt"
+
+    @property
+    def needs_strong_typing_flag(self) -> bool:
+        """Where a builder can still be told to use fp16, a network is weakly typed unless asked otherwise."""
+        return "FP16" in self.module.BuilderFlag.__members__
+
+    def network_flags(self) -> int:
+        if not self.needs_strong_typing_flag:
+            return 0
+        return 1 << int(self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A serialised engine, and the activation memory in bytes that each profile will take at its max shape.
+
+    ``activation_bytes`` is empty where the library does not tell.
+    """
+
+    plan: bytes
+    activation_bytes: tuple[int, ...]
+
+
+def find_tensorrt(backend: Backend = "auto") -> Flavour:
+    """The TensorRT to build with; ``auto`` is classic where a GPU is, which it needs, else TensorRT-RTX.
+
+    Raises:
+        RuntimeUnavailableError: it is not installed.
+    """
+    if backend == "auto":
+        import torch
+
+        order = ("tensorrt", "rtx") if torch.cuda.is_available() else ("rtx", "tensorrt")
+    else:
+        order = (backend,)
+    reasons: list[str] = []
+    for kind in order:
+        for name in IMPORT_NAMES[kind]:
+            try:
+                return Flavour(importlib.import_module(name))
+            except (ImportError, OSError) as error:
+                reasons.append(f"{name}: {error}")
+    extras = " or ".join(f"pip install 'lorair[{kind}]'" for kind in order)
+    raise RuntimeUnavailableError(f"no TensorRT can be imported ({'; '.join(reasons)}); {extras}")
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What engine to build.
+
+    ``profiles`` are shapes of the graph's first input, the images; none where its shape is fixed.
+    ``compute_capabilities`` are the targets, one plan for all, as ``"8.6"``; none means ``PORTABLE``
+    (TensorRT-RTX alone). ``opt_level`` is 0..5, more is a longer search, None the library's own (classic
+    TensorRT alone). ``workspace_mib`` is the most scratch memory, None for all there is. ``name`` is a short
+    text kept inside the plan.
+    """
+
+    profiles: tuple[Profile, ...]
+    compute_capabilities: tuple[str, ...] = ()
+    opt_level: int | None = None
+    workspace_mib: int | None = None
+    name: str = ""
+
+
+def engine_from_onnx(
+    onnx_path: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None
+) -> Engine:
+    """Build a strongly typed engine. Ctrl-C stops the build and raises KeyboardInterrupt.
+
+    Args:
+        onnx_path: the graph, with its external weights beside it if it has any.
+        flavour: of :func:`find_tensorrt`.
+        spec: what to build.
+        progress: shows the phases of the build.
+
+    Raises:
+        BuildError: the flavour does not take an option, cannot read the graph, or cannot build it.
+        RuntimeUnavailableError: the flavour needs a GPU, and there is none.
+        ValueError: an option is out of its range.
+    """
+    targets = checked_targets(flavour, spec.compute_capabilities)
+    check_opt_level(flavour, spec.opt_level)
+    trt, log = flavour.module, _logger(flavour.module)
+    log.clear()
+    builder = _builder(trt, log)
+    network = builder.create_network(flavour.network_flags())
+    parser = trt.OnnxParser(network, log)  # owns weights, so it must live until the build is over
+    _parse(parser, onnx_path, flavour)
+    network.name = spec.name
+    config = _config(builder, network, flavour, spec, targets)
+    monitor = _monitor(trt, progress)
+    config.progress_monitor = monitor
+    plan = _build(builder, network, config, monitor)
+    if plan is None:
+        raise BuildError(
+            f"{onnx_path.name}: TensorRT {flavour.version} built no engine: {_reason(log, targets)}"
+        )
+    for message in log.errors:
+        logger.warning(message)
+    engine = Engine(bytes(plan), tuple(log.activation_bytes))
+    check_plan(engine.plan, flavour)
+    return engine
+
+
+def checked_targets(flavour: Flavour, compute_capabilities: Sequence[str]) -> tuple[str, ...]:
+    """The compute capabilities to build for, PORTABLE where none is named; BuildError: one is unknown."""
+    known = flavour.compute_capabilities
+    if compute_capabilities and not known:
+        raise BuildError(
+            f"--compute-capability {' '.join(compute_capabilities)}: classic TensorRT builds for the GPU of "
+            "this machine only; leave the option out and build on the target GPU, or use --backend rtx"
+        )
+    if unknown := [target for target in compute_capabilities if target not in known]:
+        raise BuildError(
+            f"TensorRT-RTX {flavour.version} cannot build for compute capability {', '.join(unknown)}; "
+            f"it knows {', '.join(known)}. For others use classic TensorRT on the GPU (--backend tensorrt)"
+        )
+    return tuple(compute_capabilities) or tuple(target for target in PORTABLE if target in known)
+
+
+def check_opt_level(flavour: Flavour, opt_level: int | None) -> None:
+    """BuildError where the flavour does nothing with a level; ValueError for one out of 0..5."""
+    if opt_level is None:
+        return
+    if not 0 <= opt_level <= 5:
+        raise ValueError(f"--opt-level lies in 0..5; got {opt_level}")
+    if flavour.compute_capabilities:
+        raise BuildError(
+            "--opt-level: TensorRT-RTX chooses kernels on the GPU that loads the plan, so a level changes "
+            "nothing in it; leave the option out"
+        )
+
+
+def check_plan(plan: bytes, flavour: Flavour) -> None:
+    """BuildError unless the plan is whole, with nothing before or after it, as far as its header tells."""
+    if not flavour.compute_capabilities:
+        return
+    magic, size = plan[:4], int.from_bytes(plan[16:24], "little")
+    if magic != RTX_MAGIC or size != len(plan):
+        raise BuildError(
+            f"the plan is damaged: it starts with {magic!r} for {RTX_MAGIC!r}, and its header tells {size} "
+            f"bytes for {len(plan)}; build it again"
+        )
+
+
+def _builder(trt: Bound, log: Bound) -> Bound:
+    try:
+        return trt.Builder(log)
+    except TypeError as error:  # what the bindings make of a null pointer
+        raise RuntimeUnavailableError(
+            f"TensorRT {trt.__version__} cannot start a builder ({log.told() or error}); classic TensorRT "
+            "needs an NVIDIA GPU and its driver, TensorRT-RTX (--backend rtx) does not"
+        ) from error
+
+
+def _parse(parser: Bound, onnx_path: Path, flavour: Flavour) -> None:
+    if parser.parse_from_file(str(onnx_path)):
+        return
+    errors = [parser.get_error(index) for index in range(parser.num_errors)]
+    lines = [f"{e.node_operator() or 'graph'} {e.node_name()!r}: {_first_lines(e.desc())}" for e in errors]
+    raise BuildError(
+        "\n  ".join([f"{onnx_path.name}: TensorRT {flavour.version} cannot read this graph:", *lines])
+    )
+
+
+def _first_lines(text: str) -> str:
+    """The parser's text without the lines of its own failed look-up of a GPU."""
+    lines = [line for line in text.splitlines() if line.strip() and not _is_noise(line)]
+    return " ".join(lines[:2])
+
+
+def _config(
+    builder: Bound,
+    network: Bound,
+    flavour: Flavour,
+    spec: EngineSpec,
+    targets: Sequence[str],
+) -> Bound:
+    trt, config = flavour.module, builder.create_builder_config()
+    for profile in spec.profiles:
+        config.add_optimization_profile(_optimization_profile(builder, network.get_input(0).name, profile))
+    if targets:
+        config.num_compute_capabilities = len(targets)
+        for index, target in enumerate(targets):
+            member = f"SM{target.replace('.', '')}"
+            config.set_compute_capability(getattr(trt.ComputeCapability, member), index)
+    if spec.opt_level is not None:
+        config.builder_optimization_level = spec.opt_level
+    if spec.workspace_mib is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, spec.workspace_mib * 2**20)
+    return config
+
+
+def _optimization_profile(builder: Bound, tensor: str, profile: Profile) -> Bound:
+    bounds = zip(profile.min, profile.opt, profile.max, strict=True)
+    if not all(1 <= low <= usual <= high for low, usual, high in bounds):
+        raise ValueError(f"a profile needs 1 <= min <= opt <= max in every dimension; got {profile}")
+    made = builder.create_optimization_profile()
+    made.set_shape(tensor, profile.min, profile.opt, profile.max)
+    return made
+
+
+def _build(builder: Bound, network: Bound, config: Bound, monitor: Bound) -> Bound:
+    """Build in a thread of its own: Ctrl-C comes to the main thread, which must be free to take it."""
+    with ThreadPoolExecutor(1) as pool:
+        plan = pool.submit(builder.build_serialized_network, network, config)
+        try:
+            return plan.result()
+        except KeyboardInterrupt:
+            monitor.cancelled = True
+            raise
+
+
+def _reason(log: Bound, targets: Sequence[str]) -> str:
+    told, hint = log.told(), ""
+    if "OutOfMemory" in told or "workspace" in told:
+        hint = "\nraise --workspace, or lower --max-shape"
+    elif "Turing" in told and "7.5" in targets:
+        hint = "\nleave 7.5 out: it takes no float32 matrix product"
+    return f"{told or 'none told'}{hint}"
+
+
+def _is_noise(message: str) -> bool:
+    """Without a driver TensorRT looks for the current GPU at every error, and reports that failing too."""
+    return "catchCudaError" in message
+
+
+@cache
+def _logger(trt: Bound) -> Bound:
+    """The one logger of a library: the first that a process registers stays for good."""
+
+    class Logger(trt.ILogger):
+        """Warnings go to ``logging``; errors are kept for the exception that ends the build."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.clear()
+
+        def clear(self) -> None:
+            self.errors: list[str] = []
+            self.activation_bytes: list[int] = []
+
+        def told(self) -> str:
+            return "\n  ".join(self.errors)
+
+        def log(self, severity: Bound, msg: str) -> None:
+            if severity == trt.ILogger.WARNING:
+                logger.warning(msg)
+            elif severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                if not _is_noise(msg):
+                    self.errors.append(msg)
+            elif found := re.match(r"Total Activation Memory: (\d+)", msg):
+                self.activation_bytes.append(int(found[1]))
+
+    return Logger()
+
+
+def _monitor(trt: Bound, progress: Progress | None) -> Bound:
+    class Monitor(trt.IProgressMonitor):
+        """Draws the nested phases of a build; ``cancelled`` stops it at its next step."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.cancelled = False
+            self.tasks: dict[str, TaskID] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            if progress is not None:
+                self.tasks[phase_name] = progress.add_task(phase_name, total=num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            if progress is not None and phase_name in self.tasks:
+                progress.update(self.tasks[phase_name], completed=step + 1)
+            return not self.cancelled
+
+        def phase_finish(self, phase_name: str) -> None:
+            if progress is not None and phase_name in self.tasks:
+                progress.remove_task(self.tasks.pop(phase_name))
+
+    return Monitor()

@@ -1,0 +1,289 @@
+import _thread
+import logging
+from enum import IntEnum
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import onnx
+import pytest
+from lorair_export import tensorrt
+from lorair_export.errors import BuildError
+from lorair_export.manifest import Profile
+from lorair_export.tensorrt import (
+    Engine,
+    EngineSpec,
+    Flavour,
+    check_plan,
+    checked_targets,
+    engine_from_onnx,
+    find_tensorrt,
+)
+from onnx import TensorProto, helper, numpy_helper
+from rich.progress import Progress
+
+from lorair.errors import RuntimeUnavailableError
+
+PROFILE = Profile((1, 3, 32, 32), (1, 3, 64, 64), (2, 3, 96, 128))
+
+
+def write_graph(path: Path, *, weight_dtype: type = np.float32, op: str = "Conv", domain: str = "") -> Path:
+    """One node ``restorer/intro`` on float images of free batch, height and width; weight [8, 3, 3, 3]."""
+    weight = numpy_helper.from_array(np.full((8, 3, 3, 3), 0.1, weight_dtype), "weight")
+    node = helper.make_node(op, ["image", "weight"], ["restored"], name="restorer/intro", domain=domain)
+    graph = helper.make_graph(
+        [node],
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info("restored", TensorProto.FLOAT, None)],
+        [weight],
+    )
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("elsewhere", 1)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=10), path)
+    return path
+
+
+def build(graph: Path, flavour: Flavour, progress: Progress | None = None, **options) -> Engine:
+    return engine_from_onnx(graph, flavour, EngineSpec(**{"profiles": (PROFILE,), **options}), progress)
+
+
+@pytest.fixture
+def rtx() -> Flavour:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    return find_tensorrt("rtx")
+
+
+@pytest.fixture
+def graph(tmp_path) -> Path:
+    return write_graph(tmp_path / "graph.onnx")
+
+
+class FakeConfig:
+    def __init__(self) -> None:
+        self.profiles, self.pools = [], {}
+
+    def add_optimization_profile(self, profile) -> None:
+        self.profiles.append(profile)
+
+    def set_memory_pool_limit(self, pool, size) -> None:
+        self.pools[pool] = size
+
+
+class FakeProfile:
+    def set_shape(self, *shapes) -> None:
+        self.shapes = shapes
+
+
+class FakeNetwork:
+    name = ""
+
+    def __init__(self, flags: int) -> None:
+        self.flags = flags
+
+    def get_input(self, index: int) -> SimpleNamespace:
+        return SimpleNamespace(name=["image", "gates"][index])
+
+
+class FakeParser:
+    num_errors = 0
+
+    def __init__(self, network, log) -> None:
+        pass
+
+    def parse_from_file(self, path: str) -> bool:
+        return True
+
+
+def classic_module(version: str, **builder_flags: int) -> ModuleType:
+    """What the adapter touches of a classic TensorRT; ``built`` is what was built last."""
+    module = ModuleType(f"tensorrt_{version}")
+
+    class Builder:
+        def __init__(self, log) -> None:
+            self.log = log
+
+        def create_network(self, flags: int) -> FakeNetwork:
+            return FakeNetwork(flags)
+
+        def create_builder_config(self) -> FakeConfig:
+            return FakeConfig()
+
+        def create_optimization_profile(self) -> FakeProfile:
+            return FakeProfile()
+
+        def build_serialized_network(self, network, config) -> bytes:
+            module.built = (network, config)
+            self.log.log(module.ILogger.WARNING, "a warning of the library")
+            self.log.log(None, "Total Activation Memory: 4096 bytes")
+            return b"a classic plan"
+
+    class ILogger:
+        WARNING, ERROR, INTERNAL_ERROR = range(3)
+
+    module.__version__ = version
+    module.Builder, module.ILogger, module.OnnxParser = Builder, ILogger, FakeParser
+    module.IProgressMonitor = type("IProgressMonitor", (), {})
+    module.BuilderFlag = IntEnum("BuilderFlag", {"REFIT": 1, **builder_flags})
+    module.NetworkDefinitionCreationFlag = IntEnum("NetworkDefinitionCreationFlag", {"STRONGLY_TYPED": 1})
+    module.MemoryPoolType = IntEnum("MemoryPoolType", {"WORKSPACE": 0})
+    return module
+
+
+def test_traits_of_a_weakly_typed_classic() -> None:
+    flavour = Flavour(classic_module("10.16.1.11", FP16=2))
+    assert (flavour.name, flavour.version, flavour.compute_capabilities) == ("tensorrt", "10.16.1.11", ())
+    assert flavour.network_flags() == 0b10
+
+
+def test_traits_of_a_strongly_typed_classic() -> None:
+    flavour = Flavour(classic_module("11.4.0.106"))
+    assert (flavour.name, flavour.compute_capabilities, flavour.network_flags()) == ("tensorrt", (), 0)
+
+
+def test_traits_of_rtx(rtx) -> None:
+    assert rtx.name == "rtx"
+    assert {"8.6", "8.9", "12.0"} <= set(rtx.compute_capabilities)
+    assert "9.0" not in rtx.compute_capabilities
+    assert rtx.network_flags() == 0
+
+
+def test_classic_build_passes_every_option(graph, caplog) -> None:
+    module = classic_module("10.16.1.11", FP16=2)
+    with caplog.at_level(logging.WARNING):
+        engine = build(graph, Flavour(module), opt_level=5, workspace_mib=3, name="short")
+    network, config = module.built
+    assert (network.flags, network.name) == (0b10, "short")
+    assert config.profiles[0].shapes == ("image", PROFILE.min, PROFILE.opt, PROFILE.max)
+    assert (config.builder_optimization_level, config.pools) == (5, {0: 3 * 2**20})
+    assert not hasattr(config, "num_compute_capabilities")
+    assert (engine.plan, engine.activation_bytes) == (b"a classic plan", (4096,))
+    assert caplog.messages == ["a warning of the library"]
+
+
+def test_rtx_builds_one_portable_plan_without_a_gpu(rtx, graph) -> None:
+    engine = build(graph, rtx, profiles=(PROFILE, PROFILE), name="lorair tiny fp32")
+    assert engine.plan[:4] == b"vtrt"
+    assert int.from_bytes(engine.plan[16:24], "little") == len(engine.plan)
+    assert b"lorair tiny fp32" in engine.plan
+    pixels = 2 * 96 * 128
+    assert len(engine.activation_bytes) == 2
+    assert all(memory >= 4 * 8 * pixels for memory in engine.activation_bytes)
+
+
+def test_one_plan_serves_all_targets(rtx, graph) -> None:
+    def plan(*targets: str) -> bytes:
+        return build(graph, rtx, compute_capabilities=targets).plan
+
+    assert checked_targets(rtx, ()) == ("8.6", "8.9", "12.0")
+    assert len(plan("8.6", "8.9", "12.0")) < 1.1 * len(plan("8.6"))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"compute_capabilities": ("9.0",)}, ["9.0", "8.6", "8.9", "12.0", "--backend tensorrt"]),
+        ({"opt_level": 5}, ["--opt-level", "leave the option out"]),
+        ({"workspace_mib": 1}, ["--workspace", "--max-shape"]),
+    ],
+)
+def test_rtx_refuses_with_the_reason(rtx, graph, options, words) -> None:
+    with pytest.raises(BuildError) as refused:
+        build(graph, rtx, **options)
+    assert refused.value.exit_code == 5
+    assert [word for word in words if word not in str(refused.value)] == []
+
+
+def test_classic_refuses_compute_capabilities(graph) -> None:
+    with pytest.raises(BuildError, match=r"this machine only.*--backend rtx"):
+        build(graph, Flavour(classic_module("11.4.0.106")), compute_capabilities=("8.6",))
+
+
+def test_opt_level_out_of_range(graph) -> None:
+    with pytest.raises(ValueError, match=r"0\.\.5; got 6"):
+        build(graph, Flavour(classic_module("11.4.0.106")), opt_level=6)
+
+
+def test_profile_out_of_order(rtx, graph) -> None:
+    upside_down = Profile(PROFILE.max, PROFILE.opt, PROFILE.min)
+    with pytest.raises(ValueError, match="min <= opt <= max"):
+        build(graph, rtx, profiles=(upside_down,))
+
+
+def test_missing_profile_is_told(rtx, graph) -> None:
+    with pytest.raises(BuildError, match="no optimization profile"):
+        build(graph, rtx, profiles=())
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ({"weight_dtype": np.float16}, "must be of same type"),
+        ({"op": "Unheard", "domain": "elsewhere"}, "Plugin not found"),
+    ],
+)
+def test_parser_error_names_the_node(rtx, tmp_path, made, reason) -> None:
+    with pytest.raises(BuildError, match=reason) as refused:
+        build(write_graph(tmp_path / "bad.onnx", **made), rtx)
+    assert f"{made.get('op', 'Conv')} 'restorer/intro'" in str(refused.value)
+    assert "cuda" not in str(refused.value).lower()
+
+
+def test_turing_refuses_float32_products_with_a_hint(rtx, tmp_path) -> None:
+    weight = numpy_helper.from_array(np.ones((64, 64), np.float32), "weight")
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, "height", 64])
+    product = helper.make_node("MatMul", ["image", "weight"], ["y"], name="router/product")
+    made = helper.make_graph(
+        [product], "graph", [image], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [weight]
+    )
+    path = tmp_path / "product.onnx"
+    onnx.save(helper.make_model(made, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    fixed = Profile(*[(1, 3, 64, 64)] * 3)
+    with pytest.raises(BuildError, match=r"router/product(.|\n)*leave 7.5 out"):
+        build(path, rtx, profiles=(fixed,), compute_capabilities=("7.5", "8.6"))
+
+
+def test_interrupt_stops_the_build(rtx, graph) -> None:
+    class InterruptingProgress(Progress):
+        def add_task(self, *args, **kwargs):
+            if not self.tasks:
+                _thread.interrupt_main()
+            return super().add_task(*args, **kwargs)
+
+    progress = InterruptingProgress(disable=True)
+    with pytest.raises(KeyboardInterrupt):
+        build(graph, rtx, progress)
+    assert progress.tasks == []
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda plan: b"{}" + plan, lambda plan: plan + b"{}", lambda plan: plan[:-1]]
+)
+def test_plan_must_be_whole(rtx, graph, spoil) -> None:
+    plan = build(graph, rtx).plan
+    check_plan(plan, rtx)
+    with pytest.raises(BuildError, match="damaged"):
+        check_plan(spoil(plan), rtx)
+
+
+def test_missing_library_tells_what_to_install(monkeypatch) -> None:
+    def refuse(name: str) -> ModuleType:
+        raise ImportError(f"No module named {name!r}")
+
+    monkeypatch.setattr(tensorrt.importlib, "import_module", refuse)
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'lorair\[rtx\]'") as missing:
+        find_tensorrt("rtx")
+    assert missing.value.exit_code == 3
+    with pytest.raises(RuntimeUnavailableError, match=r"pip install 'lorair\[tensorrt\]'"):
+        find_tensorrt("auto")
+
+
+def test_classic_without_a_driver_is_unavailable(graph) -> None:
+    module = classic_module("11.4.0.106")
+
+    def refuse(log) -> None:
+        log.log(module.ILogger.ERROR, "CUDA initialization failure with error: 35")
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    module.Builder = refuse
+    with pytest.raises(RuntimeUnavailableError, match=r"failure with error: 35.*--backend rtx"):
+        build(graph, Flavour(module))
