@@ -26,19 +26,19 @@ _OUT_OF_MEMORY = (
 def restore_tiled(
     restore: Callable[[Tensor], Tensor],
     image: Tensor,
-    tile: int,
+    tile: int | None,
     overlap: int = 32,
     min_tile: int = MIN_TILE,
     report: Callable[[str], None] = warnings.warn,
 ) -> Tensor:
     """Restore an image by tiles; one that is not larger than a tile goes through whole.
 
-    Where memory runs out the whole image is begun again with tiles of half the side, and ``report`` is told.
+    Where memory runs out, the image is restored anew with tiles of half the side, and ``report`` is told why.
 
     Args:
-        restore: takes and gives a float tensor ``[1, 3, h, w]``, h and w at most ``tile``.
+        restore: takes and gives a floating tensor ``[1, 3, h, w]``, h and w at most ``tile``.
         image: ``[1, 3, H, W]`` float32.
-        tile: side in pixels.
+        tile: side in pixels, None to begin with the whole image.
         overlap: pixels over which neighbouring tiles blend.
         min_tile: the smallest side that running out of memory leads to.
         report: called with one sentence for each halving.
@@ -49,12 +49,12 @@ def restore_tiled(
     Raises:
         ValueError: the overlap is negative or more than half a tile.
     """
-    if not 0 <= overlap <= tile // 2:
-        raise ValueError(f"tiles of {tile} pixels overlap by 0 to {tile // 2}; got an overlap of {overlap}")
-    tile = min(tile, max(image.shape[-2:]))
+    check_tiles(tile, overlap)
+    longest = max(image.shape[-2:])
+    tile = longest if tile is None else min(tile, longest)
     while True:
         try:
-            return restore(image) if tile >= max(image.shape[-2:]) else _blend(restore, image, tile, overlap)
+            return restore(image) if tile == longest else _blend(restore, image, tile, overlap)
         except Exception as error:
             smaller = tile // 2 // _TILE_STEP * _TILE_STEP
             if not is_out_of_memory(error) or smaller < max(min_tile, 2 * overlap):
@@ -62,6 +62,13 @@ def restore_tiled(
             reason = str(error).strip().partition("\n")[0]
         report(f"out of memory at {tile} pixels a side, continued with tiles of {smaller} ({reason})")
         tile = smaller
+
+
+def check_tiles(tile: int | None, overlap: int) -> None:
+    """ValueError where the overlap is negative or over half a tile, beyond which work grows for nothing."""
+    if overlap < 0 or (tile is not None and overlap > tile // 2):
+        limit = "" if tile is None else f" and at most {tile // 2}, half a tile"
+        raise ValueError(f"the overlap of tiles is at least 0{limit}; got {overlap}")
 
 
 def is_out_of_memory(error: Exception) -> bool:
