@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,11 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def checkpoint_of(model: LoRAIR, **kept: Any) -> Checkpoint:  # noqa: ANN401
-    """The checkpoint of a model in memory; ``kept`` are further fields (``clip``, ``training``)."""
+def checkpoint_of(model: LoRAIR, training: Mapping[str, Any] | None = None) -> Checkpoint:
+    """The checkpoint of a model in memory, its tower's weights inside."""
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items() if name != "mean_priors"}
     priors = None if model.mean_priors is None else model.mean_priors.detach().cpu()
-    if kept.get("clip") is not None:
-        state = {name: tensor for name, tensor in state.items() if not name.startswith(TOWER)}
-    return Checkpoint(config=model.config, state=state, mean_priors=priors, **kept)
+    return Checkpoint(config=model.config, state=state, mean_priors=priors, training=training or {})
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> None:
@@ -159,6 +157,16 @@ def model_of(checkpoint: Checkpoint, where: str = "checkpoint", clip_weights: st
         raise CheckpointError(f"{where}: weights do not fit the configuration: {error}") from error
     model.mean_priors = checkpoint.mean_priors
     return model.eval().to(memory_format=torch.channels_last)
+
+
+def refer_to_clip(checkpoint: Checkpoint, reference: str) -> Checkpoint:
+    """The same checkpoint without its tower's weights, which ``reference``, an open_clip ``MODEL/TAG``, names."""
+    name, slash, tag = reference.partition("/")
+    tower = {key.removeprefix(TOWER): tensor for key, tensor in checkpoint.state.items() if key.startswith(TOWER)}
+    if not (name and slash and tag and tower):
+        raise ValueError(f"a CLIP reference is MODEL/TAG, of a checkpoint that holds the tower; got {reference!r}")
+    rest = {key: tensor for key, tensor in checkpoint.state.items() if not key.startswith(TOWER)}
+    return replace(checkpoint, state=rest, clip=ClipReference(name, tag, tensors_sha256(tower)))
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

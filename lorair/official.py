@@ -60,6 +60,23 @@ def convert(
     return Checkpoint(config=config, state=ours, training={"source": "published checkpoint"})
 
 
+def priors_of_folders(model: LoRAIR, folder: Path) -> Tensor:
+    """Mean prior [E, P] of each degradation, from the images of ``folder/NAME`` for every name the model knows."""
+    from lorair.data import Batch
+    from lorair.images import FORMATS, read_image
+    from lorair.training.evaluation import mean_priors
+
+    def batches() -> Iterable[Batch]:
+        for label, name in enumerate(model.degradations):
+            for path in sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in FORMATS):
+                picture = read_image(path)
+                top = 255 if picture.pixels.dtype.itemsize == 1 else 65535
+                image = torch.from_numpy(picture.pixels.astype("float32") / top).permute(2, 0, 1)[None]
+                yield Batch(image, image, torch.tensor([label]))
+
+    return mean_priors(model, batches())
+
+
 def read_params(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a ``{"params": state_dict}`` file, float32, without running any code it may hold."""
     try:
