@@ -220,6 +220,8 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
     tifffile.imwrite(cmyk16, noise(4, np.uint16), photometric="separated")
     white_is_zero = io.BytesIO()
     tifffile.imwrite(white_is_zero, noise(1, np.uint16)[..., 0], photometric="miniswhite")
+    premultiplied = io.BytesIO()
+    tifffile.imwrite(premultiplied, noise(4, np.uint16), photometric="rgb", extrasamples=["assocalpha"])
     bomb = png_file(2, noise(3, np.uint16))
     bomb = bomb[:16] + struct.pack(">II", 60000, 60000) + bomb[24:]
     crc = zlib.crc32(bomb[12:29])
@@ -233,6 +235,7 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "floats": (floats.getvalue(), "kind F"),
         "cmyk16": (cmyk16.getvalue(), "16-bit"),
         "white_is_zero16": (white_is_zero.getvalue(), "16-bit"),
+        "premultiplied16": (premultiplied.getvalue(), "straight alpha"),
     }
 
 

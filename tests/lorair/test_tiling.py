@@ -98,6 +98,18 @@ def test_out_of_memory_at_the_smallest_tile_is_raised():
     assert sides == [256, 128]
 
 
+def test_tiles_are_not_halved_below_twice_the_overlap():
+    sides = []
+
+    def never(part: torch.Tensor) -> torch.Tensor:
+        sides.append(part.shape[-1])
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        restore_tiled(never, image(256, 256), 256, 100)
+    assert sides == [256]
+
+
 def test_other_errors_are_not_taken_for_memory():
     def broken(part: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("shape mismatch")
