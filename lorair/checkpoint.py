@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lorair.config import ModelConfig, config_from_dict, config_to_dict
+from lorair.device import resolve_device
 from lorair.errors import CheckpointError
 from lorair.model import LoRAIR
 
@@ -139,8 +140,6 @@ def load(path: str | Path = DEFAULT, device: str = "auto", clip_weights: str | P
         CheckpointError: see :func:`read_checkpoint`; or the weights do not fit the configuration.
         RuntimeUnavailableError: the device is not there.
     """
-    from lorair.runtime import resolve_device
-
     target = resolve_device(device)
     return model_of(read_checkpoint(path), str(path), clip_weights).to(target)
 
@@ -154,7 +153,8 @@ def model_of(checkpoint: Checkpoint, where: str = "checkpoint", clip_weights: st
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise CheckpointError(f"{where}: weights do not fit the configuration: {error}") from error
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{where}: weights do not fit the configuration: {reason}") from error
     model.mean_priors = checkpoint.mean_priors
     return model.eval().to(memory_format=torch.channels_last)
 

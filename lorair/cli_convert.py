@@ -17,10 +17,12 @@ def convert(
     ] = "384",
     quick_gelu: Annotated[bool, typer.Option(help="The tower's activation: OpenAI's CLIP has QuickGELU.")] = True,
     priors_from: Annotated[
-        Path | None, typer.Option(help="Folder with a folder of example images per degradation.", file_okay=False)
+        Path | None,
+        typer.Option(help="Folder with a folder of example images per degradation.", file_okay=False),
     ] = None,
     clip_reference: Annotated[
-        str | None, typer.Option(help="Leave CLIP's weights out and name them instead, as open_clip MODEL/TAG.")
+        str | None,
+        typer.Option(help="Leave CLIP's weights out and name them instead, as open_clip MODEL/TAG."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing checkpoint.")] = False,
 ) -> None:

@@ -13,7 +13,11 @@ USAGE = 2
 def application(help: str) -> typer.Typer:
     """A typer application in the style of all our commands."""
     return typer.Typer(
-        help=help, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+        help=help,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )
 
 

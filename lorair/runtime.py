@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from lorair.errors import RuntimeUnavailableError
+from lorair.checkpoint import DEFAULT, load
 from lorair.model import LoRAIR
 from lorair.router import Routing
 
@@ -50,12 +50,10 @@ class TorchRuntime:
 
     @classmethod
     def accepts(cls, target: str) -> bool:
-        return Path(target).suffix in {".pt", ".safetensors"}
+        return target == DEFAULT or Path(target).suffix in {".pt", ".safetensors"}
 
     @classmethod
     def open(cls, target: str, device: str = "auto") -> "TorchRuntime":
-        from lorair.checkpoint import load
-
         return cls(load(target, device=device))
 
     @torch.inference_mode()
@@ -71,19 +69,6 @@ class TorchRuntime:
         routing = routing or self.model.route(images)
         restored = self.model.restorer(images, routing.prior, routing.gates)
         return restored.clamp(0, 1).cpu(), routing.gates.cpu()
-
-
-def resolve_device(device: str) -> torch.device:
-    """``auto`` is the GPU where there is one; a number is that GPU. RuntimeUnavailableError where it is not there."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        resolved = torch.device(f"cuda:{device}" if device.isdigit() else device)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:N") from error
-    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise RuntimeUnavailableError(f"device {device!r} was asked for, but torch sees no such GPU; use --device cpu")
-    return resolved
 
 
 def open_runtime(target: str, device: str = "auto") -> Runtime:

@@ -64,9 +64,7 @@ class PublishedConv(nn.Module):
             return conv(x)
         y = self.conv(x)
         for expert in range(gates.shape[1]):
-            delta = F.conv2d(
-                x, self.delta(expert), None, self.conv.stride, self.conv.padding, groups=self.conv.groups
-            )
+            delta = F.conv2d(x, self.delta(expert), None, self.conv.stride, self.conv.padding, groups=self.conv.groups)
             y = y + gates[:, expert].view(-1, 1, 1, 1) * delta
         return y
 
@@ -92,7 +90,9 @@ class PublishedRestorer(nn.Module):
         def norm(name: str, x: Tensor) -> Tensor:
             centred = x - x.mean(1, keepdim=True)
             scaled = centred / (centred.pow(2).mean(1, keepdim=True) + 1e-6).sqrt()
-            return self.params[f"{name}.weight"].view(1, -1, 1, 1) * scaled + self.params[f"{name}.bias"].view(1, -1, 1, 1)
+            return self.params[f"{name}.weight"].view(1, -1, 1, 1) * scaled + self.params[f"{name}.bias"].view(
+                1, -1, 1, 1
+            )
 
         def gate(x: Tensor) -> Tensor:
             u, v = x.chunk(2, 1)
