@@ -1,0 +1,17 @@
+"""The command line `lorair-bench`."""
+
+from lorair.console import application, run
+from lorair_export.cli_latency import latency
+
+app = application("Measure models, correctness first.")
+for command in (latency,):
+    app.command()(command)
+
+
+@app.callback()
+def group() -> None:
+    """Measure models, correctness first."""
+
+
+def main() -> None:
+    run(app)

@@ -1,0 +1,176 @@
+import json
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lorair_export import cli_bench, latency
+from lorair_export.cold_start import ColdStart
+from lorair_export.latency import Case, Rounds, case_batches, interleaved, measure
+from lorair_export.latency_report import record_of, write_report
+
+from lorair.errors import RuntimeUnavailableError
+from lorair.router import Routing
+
+DELAYS_MS = (10.0, 11.0, 30.0, 12.0, 13.0, 14.0, 200.0)
+
+
+class Clock:
+    """A clock that stands still but for what the fake runtimes take."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.now = 0.0
+        self.calls: list[str] = []
+        monkeypatch.setattr(latency, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(latency, "sleep", lambda seconds: None)
+
+
+class FakeRuntime:
+    """Adds ``error`` to the images and takes the given milliseconds, call by call."""
+
+    degradations = ("noise",)
+    size_range = None
+
+    def __init__(self, clock: Clock, name: str = "torch", delays_ms=(10.0,), error: float = 0.0) -> None:
+        self.clock, self.name, self.delays, self.error = clock, name, cycle(delays_ms), error
+
+    def route(self, images):
+        if self.name != "torch":
+            return None
+        self.clock.now += 0.003
+        return Routing(None, torch.ones(len(images), 1), torch.zeros(len(images), 1))
+
+    def pin(self, degradation, batch):
+        raise ValueError("no names here")
+
+    def restore(self, images, routing):
+        self.clock.calls.append(self.name)
+        self.clock.now += next(self.delays) / 1000
+        return images + self.error, torch.ones(len(images), 1)
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def batches(batch: int = 1) -> list[torch.Tensor]:
+    return [torch.rand(batch, 3, 32, 48, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+
+
+def test_figures_are_those_of_the_calls(clock) -> None:
+    runtime = FakeRuntime(clock, delays_ms=DELAYS_MS)
+    times = interleaved([runtime], batches(), Rounds(warmup=0, iters=len(DELAYS_MS)))
+    np.testing.assert_allclose(times, [DELAYS_MS], rtol=1e-9)
+    figures = latency.summary(times[0], batch=4)
+    np.testing.assert_allclose(
+        [figures["p50_ms"], figures["p90_ms"], figures["p99_ms"]], np.percentile(DELAYS_MS, [50, 90, 99])
+    )
+    assert figures["images_per_s"] == pytest.approx(4 * len(DELAYS_MS) / (sum(DELAYS_MS) / 1000))
+
+
+def test_models_take_turns_and_the_first_place(clock) -> None:
+    runtimes = [FakeRuntime(clock, name) for name in ("a", "b", "c")]
+    interleaved(runtimes, batches(), Rounds(warmup=1, iters=2))
+    assert "".join(clock.calls) == "abcbcacab"
+
+
+def test_duration_prolongs_a_run_but_counts_no_warm_up(clock) -> None:
+    rounds = Rounds(warmup=5, iters=2, duration_s=0.095)
+    times = interleaved([FakeRuntime(clock, delays_ms=(10.0,))], batches(), rounds)
+    assert len(times[0]) == 10
+
+
+def test_rows_tell_router_and_restorer_apart_where_they_are(clock) -> None:
+    rows = measure(
+        {"best.pt": FakeRuntime(clock), "bundle": FakeRuntime(clock, "onnx", (5.0,), error=1e-6)},
+        batches(2),
+        Rounds(warmup=1, iters=4),
+    )
+    assert [(row.model, row.runtime, row.case) for row in rows] == [
+        ("best.pt", "torch", Case(32, 48, 2)),
+        ("bundle", "onnx", Case(32, 48, 2)),
+    ]
+    assert (rows[0].p50_ms, rows[1].p50_ms) == (pytest.approx(10), pytest.approx(5))
+    assert rows[1].images_per_s == pytest.approx(400)
+    assert (rows[0].router_ms, rows[0].restorer_ms) == (pytest.approx(3), pytest.approx(10))
+    assert (rows[1].router_ms, rows[1].restorer_ms) == (None, None)
+    assert rows[1].psnr_db == pytest.approx(120, abs=0.1)
+
+
+@pytest.mark.parametrize("error", [1e-2, float("nan")])
+def test_wrong_output_has_a_reason_and_no_figure(clock, error) -> None:
+    right, wrong = measure(
+        {"best.pt": FakeRuntime(clock), "bundle": FakeRuntime(clock, "onnx", error=error)},
+        batches(),
+        Rounds(warmup=0, iters=2),
+    )
+    assert right.refused is None and right.calls == 2
+    assert wrong.refused is not None and "dB" in wrong.refused
+    assert (wrong.p50_ms, wrong.calls, clock.calls.count("onnx")) == (None, 0, 3)
+
+
+def test_size_out_of_range_and_failure_are_reasons(clock) -> None:
+    small, failing = FakeRuntime(clock, "onnx"), FakeRuntime(clock, "tensorrt")
+    small.size_range = (16, 32)
+
+    def fail(images, routing):
+        raise RuntimeUnavailableError("no GPU here")
+
+    failing.restore = fail
+    runtimes = {"best.pt": FakeRuntime(clock), "small": small, "failing": failing}
+    rows = measure(runtimes, batches(), Rounds(warmup=0, iters=1))
+    assert [row.refused for row in rows] == [None, "takes sides of 16 to 32 pixels", "no GPU here"]
+
+
+def test_without_a_checkpoint_nothing_is_right(clock) -> None:
+    with pytest.raises(ValueError, match=r"--model best\.pt"):
+        measure({"bundle": FakeRuntime(clock, "onnx")}, batches(), Rounds())
+
+
+def test_cases_are_photographs() -> None:
+    images = case_batches(Case(64, 96, 2))
+    assert [tuple(batch.shape) for batch in images] == [(2, 3, 64, 96)] * 3
+    assert all(batch.min() >= 0 and batch.max() <= 1 for batch in images)
+    assert not torch.equal(images[0], images[1])
+    neighbours = (images[0][..., 1:] - images[0][..., :-1]).abs().mean()
+    assert 0.001 < neighbours < 0.1
+
+
+def test_report_is_complete(clock, tmp_path) -> None:
+    pytest.importorskip("matplotlib")
+    rounds = Rounds(warmup=1, iters=3)
+    rows = measure({"best.pt": FakeRuntime(clock), "bundle": FakeRuntime(clock, "onnx", error=0.5)}, batches(), rounds)
+    record = record_of(rows, "best.pt", rounds, "cpu", {"processor": "a fast one"})
+    written = write_report(tmp_path / "out", record, rows)
+    assert [path.name for path in written] == ["latency.json", "latency.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["latency.json", "latency.png"]
+    read = json.loads(written[0].read_text())
+    assert read["settings"]["iters"] == 3 and read["settings"]["order"] == "interleaved"
+    assert read["machine"] == {"processor": "a fast one"} and read["reference"] == "best.pt"
+    assert read["rows"][0]["case"] == {"height": 32, "width": 48, "batch": 1}
+    assert read["rows"][0]["calls"] == 3 and read["rows"][0]["refused"] is None
+    assert read["rows"][1]["p50_ms"] is None and "dB" in read["rows"][1]["refused"]
+    assert written[1].read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(("error", "exit_code"), [(0.0, 0), (0.5, 6)])
+def test_command_tells_by_its_exit_code(clock, monkeypatch, tmp_path, error, exit_code) -> None:
+    pytest.importorskip("matplotlib")
+    runtimes = {"best.pt": FakeRuntime(clock), "bundle": FakeRuntime(clock, "onnx", error=error)}
+    monkeypatch.setattr("lorair.runtime.open_runtime", lambda target, device: runtimes[target])
+    monkeypatch.setattr("lorair_export.cold_start.cold_start", lambda *asked: ColdStart(1.0, 2.0, 3.0, None))
+    options = ["--size", "32x48", "--size", "64", "--batch", "2", "--iters", "2", "--warmup", "0"]
+    models = ["--model", "best.pt", "--model", "bundle"]
+    monkeypatch.setattr("sys.argv", ["lorair-bench", "latency", *models, *options, "-o", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        cli_bench.main()
+    assert ended.value.code == exit_code
+    read = json.loads(Path(tmp_path, "latency.json").read_text())
+    assert [row["case"] for row in read["rows"][::2]] == [
+        {"height": 32, "width": 48, "batch": 2},
+        {"height": 64, "width": 64, "batch": 2},
+    ]
+    assert read["rows"][0]["first_call_ms"] == 2.0
+    assert {"processor", "cores", "versions", "threads", "commit"} <= set(read["machine"])
