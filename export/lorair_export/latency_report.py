@@ -41,18 +41,7 @@ def table_of(rows: Sequence[Row]) -> Table:
     """The measured rows as they are shown."""
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     table.add_column("model", overflow="fold", min_width=8)
-    for name in (
-        "images",
-        "p50 ms",
-        "p90",
-        "p99",
-        "images/s",
-        "router",
-        "restorer",
-        "load",
-        "first",
-        "peak MiB",
-    ):
+    for name in COLUMNS:
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         if row.refused is not None:
