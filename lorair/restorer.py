@@ -210,7 +210,7 @@ class Restorer(nn.Module):
         """The U-Net's convolution weights, by parameter name, with the experts of one gate vector [E] merged in."""
         if torch.is_grad_enabled():
             return self._merge(gates)
-        source = tuple((p.data_ptr(), p._version) for p in self.net.parameters())
+        source = tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.net.parameters())
         if source != self._merged_from:
             self._merged.clear()
             self._merged_from = source

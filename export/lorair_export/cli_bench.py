@@ -1,10 +1,11 @@
 """The command line `lorair-bench`."""
 
 from lorair.console import application, run
+from lorair_export.cli_experts import experts
 from lorair_export.cli_latency import latency
 
 app = application("Measure models, correctness first.")
-for command in (latency,):
+for command in (latency, experts):
     app.command()(command)
 
 
