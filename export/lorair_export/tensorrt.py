@@ -138,7 +138,7 @@ def engine_from_onnx(
     """
     targets = checked_targets(flavour, spec.compute_capabilities)
     check_opt_level(flavour, spec.opt_level)
-    trt, log = flavour.module, _logger(flavour.module)
+    trt, log = flavour.module, library_logger(flavour.module)
     log.clear()
     builder = _builder(trt, log)
     network = builder.create_network(flavour.network_flags())
@@ -284,7 +284,7 @@ def _is_noise(message: str) -> bool:
 
 
 @cache
-def _logger(trt: Bound) -> Bound:
+def library_logger(trt: Bound) -> Bound:
     """The one logger of a library: the first that a process registers stays for good."""
 
     class Logger(trt.ILogger):

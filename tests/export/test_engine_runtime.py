@@ -1,0 +1,150 @@
+import ctypes
+import math
+from contextlib import nullcontext
+from types import ModuleType, SimpleNamespace
+
+import pytest
+import torch
+from lorair_export.engine_runtime import EngineRuntime, profile_for
+from lorair_export.manifest import Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_export.tensorrt import Flavour
+
+from lorair.errors import RuntimeUnavailableError
+from lorair.router import Routing
+
+SMALL = Profile((1, 3, 16, 16), (1, 3, 32, 32), (1, 3, 32, 32))
+LARGE = Profile((1, 3, 16, 16), (2, 3, 64, 64), (4, 3, 64, 96))
+
+
+class FakeContext:
+    """A loaded engine: restored = 1 - image, gates = [0.25, 0.75]; reads and writes by address, as a GPU does."""
+
+    def __init__(self) -> None:
+        self.profile, self.shape, self.addresses = None, None, {}
+
+    def set_optimization_profile_async(self, index: int, stream: int) -> None:
+        self.profile, self.shape = index, None
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        assert name == "image" and self.profile is not None
+        self.shape = shape
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        assert self.shape is not None
+        return self.shape if name == "restored" else (self.shape[0], 2)
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        self.addresses[name] = address
+
+    def execute_async_v3(self, stream: int) -> bool:
+        image, restored, gates = (self._at(name) for name in ("image", "restored", "gates"))
+        restored[:] = [1 - value for value in image]
+        gates[:] = [0.25, 0.75] * self.shape[0]
+        return stream == 7
+
+    def _at(self, name: str):
+        shape = self.shape if name == "image" else self.get_tensor_shape(name)
+        return (ctypes.c_float * math.prod(shape)).from_address(self.addresses[name])
+
+
+def fake_module(context: FakeContext | None) -> ModuleType:
+    module = ModuleType("tensorrt_fake")
+    engine = None if context is None else SimpleNamespace(create_execution_context=lambda: context)
+
+    class ILogger:
+        WARNING, ERROR, INTERNAL_ERROR = range(3)
+
+    class Runtime:
+        def __init__(self, log) -> None:
+            self.log = log
+
+        def deserialize_cuda_engine(self, plan: bytes):
+            assert plan == b"plan"
+            self.log.log(ILogger.ERROR, "the engine is of version 1, this is 2")
+            return engine
+
+    module.__version__, module.ILogger, module.Runtime = "2.0.0", ILogger, Runtime
+    return module
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    (tmp_path / "model.plan").write_bytes(b"plan")
+    image = TensorSpec("image", "float32", ("batch", 3, "height", "width"))
+    manifest = Manifest(
+        runtime="tensorrt",
+        model="model.plan",
+        files={"model.plan": file_sha256(tmp_path / "model.plan")},
+        versions={},
+        checkpoint="0" * 64,
+        lowering="low-rank",
+        precision="fp32",
+        opset=20,
+        inputs=(image,),
+        outputs=(image,),
+        size_range=(16, 96),
+        max_batch=4,
+        degradations=("noise", "rain"),
+        local_window=None,
+        profiles=(SMALL, LARGE),
+        engine={"flavour": "rtx"},
+    )
+    write_manifest(tmp_path, manifest)
+    return tmp_path, manifest
+
+
+@pytest.fixture
+def no_cuda_needed(monkeypatch):
+    """Streams of a GPU that is not there, so that the engine's calls can be followed on the CPU."""
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(cuda_stream=7))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+
+
+def test_profile_is_the_first_that_holds_the_shape() -> None:
+    shapes = [(1, 3, 32, 16), (1, 3, 33, 16), (4, 3, 64, 96)]
+    assert [profile_for([SMALL, LARGE], shape) for shape in shapes] == [0, 1, 1]
+    with pytest.raises(ValueError, match=r"1x3x16x16 to 4x3x64x96; got 5x3x64x64.*--tile"):
+        profile_for([SMALL, LARGE], (5, 3, 64, 64))
+
+
+def test_engine_gets_profile_shapes_and_addresses(bundle, no_cuda_needed) -> None:
+    context = FakeContext()
+    runtime = EngineRuntime(*bundle, Flavour(fake_module(context)), torch.device("cpu"))
+    images = torch.rand(2, 3, 48, 64).to(memory_format=torch.channels_last)
+    restored, gates = runtime.restore(images, None)
+    torch.testing.assert_close(restored, 1 - images, rtol=0, atol=1e-7)
+    torch.testing.assert_close(gates, torch.tensor([[0.25, 0.75]] * 2))
+    assert (context.profile, runtime.size_range) == (1, (16, 96))
+
+
+def test_engine_routes_inside(bundle, no_cuda_needed) -> None:
+    runtime = EngineRuntime(*bundle, Flavour(fake_module(FakeContext())), torch.device("cpu"))
+    assert runtime.route(torch.rand(1, 3, 32, 32)) is None
+    with pytest.raises(ValueError, match="takes no routing"):
+        runtime.restore(torch.rand(1, 3, 32, 32), Routing(None, torch.ones(1, 2), torch.ones(1, 2)))
+    with pytest.raises(ValueError, match="cannot be named"):
+        runtime.pin("rain", 1)
+
+
+def test_foreign_plan_is_unavailable_with_the_library_s_reason(bundle, no_cuda_needed) -> None:
+    with pytest.raises(RuntimeUnavailableError, match=r"version 1, this is 2.*build it again here"):
+        EngineRuntime(*bundle, Flavour(fake_module(None)), torch.device("cpu"))
+
+
+def test_cpu_is_told_what_to_do(bundle) -> None:
+    with pytest.raises(RuntimeUnavailableError, match="lorair-export onnx") as refused:
+        EngineRuntime.open(str(bundle[0]), "cpu")
+    assert refused.value.exit_code == 3
+
+
+def test_accepts_only_a_bundle_of_an_engine(bundle, tmp_path) -> None:
+    folder, _ = bundle
+    assert EngineRuntime.accepts(str(folder))
+    text = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(text.replace('"tensorrt"', '"onnx"'))
+    assert not EngineRuntime.accepts(str(folder))
+    (folder / "manifest.json").write_text("[")
+    assert not EngineRuntime.accepts(str(folder))
+    assert not EngineRuntime.accepts(str(tmp_path / "nowhere"))
