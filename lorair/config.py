@@ -106,7 +106,7 @@ PRESETS: dict[str, ModelConfig] = {
             decoder_blocks=(1, 1, 1, 1),
             rank=4,
             modulation_width=32,
-            local_window=192,
+            local_window=144,
         ),
     ),
 }

@@ -1,0 +1,42 @@
+"""What the terminal shows of a stage under way."""
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class StageProgress:
+    """A bar with step, loss, learning rate and speed, and a line for every validation."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}  lr {task.fields[rate]:.1e}  {task.fields[speed]:.0f} images/s"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+
+    def __enter__(self) -> "StageProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def begin(self, stage: str, step: int, steps: int, batch_size: int) -> None:
+        self._stage, self._first, self._batch_size = stage, step, batch_size
+        self._started = time.monotonic()
+        self._task = self._bar.add_task(stage, total=steps, completed=step, loss=0.0, rate=0.0, speed=0.0)
+
+    def advance(self, step: int, loss: float, rate: float) -> None:
+        speed = (step - self._first) * self._batch_size / (time.monotonic() - self._started)
+        self._bar.update(self._task, completed=step, loss=loss, rate=rate, speed=speed)
+
+    def report(self, step: int, loss: float, scores: Mapping[str, float]) -> None:
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
+        speed = self._bar.tasks[self._task].fields["speed"]
+        self._bar.console.print(f"{self._stage} step {step}  loss {loss:.3f}  {speed:.0f} images/s  {figures}")

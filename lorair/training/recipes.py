@@ -1,0 +1,123 @@
+"""How each stage is trained: frozen dataclasses and named recipes as plain data."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from lorair.data import CropShapes
+
+StageName = Literal["router", "pretrain", "finetune"]
+
+
+@dataclass(frozen=True)
+class StageRecipe:
+    """One stage's optimisation: AdamW under a cosine learning rate.
+
+    `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
+    router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gradient_clip` bounds
+    the gradient's norm. `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is
+    validated and the state of the run saved.
+    """
+
+    steps: int
+    batch_size: int
+    shapes: CropShapes
+    learning_rate: float
+    final_learning_rate: float
+    trained: Literal["head", "experts", "all"]
+    warmup: int = 0
+    betas: tuple[float, float] = (0.9, 0.9)
+    weight_decay: float = 0.0
+    gradient_clip: float | None = None
+    tasks: int | None = None
+    bfloat16: bool = False
+    validate_every: int = 5000
+
+    def learning_rate_at(self, step: int) -> float:
+        """Linear warm-up, then half a cosine from `learning_rate` to `final_learning_rate` at the last step."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        progress = (step - self.warmup) / max(1, self.steps - 1 - self.warmup)
+        span = self.learning_rate - self.final_learning_rate
+        return self.final_learning_rate + span * (1 + math.cos(math.pi * min(progress, 1))) / 2
+
+
+Recipe = Mapping[StageName, StageRecipe]
+
+# "published" follows the official configuration of LoRA-IR (arXiv 2410.15385) for adverse weather; there each
+# training set has its own resolution, here the router's crops range up to the whole photograph.
+RECIPES: Final[Mapping[str, Recipe]] = {
+    "published": {
+        "router": StageRecipe(
+            steps=100_000,
+            batch_size=3,
+            shapes=CropShapes(256, 512, aspect=1.5),
+            learning_rate=2e-4,
+            final_learning_rate=1e-5,
+            trained="head",
+            betas=(0.9, 0.999),
+        ),
+        "pretrain": StageRecipe(
+            steps=200_000,
+            batch_size=64,
+            shapes=CropShapes(256, 256),
+            learning_rate=1e-3,
+            final_learning_rate=5e-4,
+            trained="all",
+            weight_decay=1e-3,
+            gradient_clip=0.01,
+        ),
+        "finetune": StageRecipe(
+            steps=100_000,
+            batch_size=64,
+            shapes=CropShapes(256, 256),
+            learning_rate=1e-4,
+            final_learning_rate=1e-5,
+            trained="experts",
+            weight_decay=1e-3,
+            gradient_clip=0.01,
+        ),
+    },
+    "tiny": {
+        "router": StageRecipe(
+            steps=700,
+            batch_size=24,
+            shapes=CropShapes(96, 512, aspect=1.8),
+            learning_rate=1e-3,
+            final_learning_rate=1e-5,
+            trained="all",
+            warmup=50,
+            betas=(0.9, 0.99),
+            weight_decay=0.05,
+            gradient_clip=1.0,
+            validate_every=175,
+        ),
+        "pretrain": StageRecipe(
+            steps=3000,
+            batch_size=16,
+            shapes=CropShapes(96, 96),
+            learning_rate=2e-3,
+            final_learning_rate=2e-5,
+            trained="all",
+            warmup=100,
+            weight_decay=1e-3,
+            gradient_clip=1.0,
+            bfloat16=True,
+            validate_every=500,
+        ),
+        "finetune": StageRecipe(
+            steps=1000,
+            batch_size=16,
+            shapes=CropShapes(96, 96),
+            learning_rate=1e-3,
+            final_learning_rate=1e-5,
+            trained="experts",
+            warmup=50,
+            gradient_clip=1.0,
+            tasks=2,
+            bfloat16=True,
+            validate_every=250,
+        ),
+    },
+}

@@ -1,0 +1,152 @@
+"""A training run: the stages in order, in one folder that holds all they leave."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from rich.console import Console
+
+import lorair
+from lorair.checkpoint import Checkpoint, checkpoint_of, model_of, read_checkpoint, write_checkpoint
+from lorair.config import ModelConfig
+from lorair.data import Batch, DegradedBatches, PhotographFolder, ValidationPairs
+from lorair.errors import TrainingError
+from lorair.model import LoRAIR
+from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy
+from lorair.training.loop import run_stage
+from lorair.training.progress import StageProgress
+from lorair.training.recipes import Recipe, StageName, StageRecipe
+from lorair.training.stages import STAGES
+
+ORDER: Final[tuple[StageName, ...]] = ("router", "pretrain", "finetune")
+BEST: Final = "best.pt"
+PERIODIC_CROP: Final = 256
+FINAL_CROP: Final = 512
+PRIOR_BATCHES: Final = 32
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Where a run lives and what it is made of.
+
+    Stage NAME leaves `NAME.pt`, its best weights by validation, and `NAME.state`, from which it goes on when
+    interrupted; `best.pt` equals the latest stage's. `device` is a torch device's name.
+    """
+
+    folder: Path
+    config: ModelConfig
+    recipe: Recipe
+    photographs: PhotographFolder
+    validation: PhotographFolder
+    seed: int = 0
+    device: str = "cpu"
+    workers: int = 1
+    start: Checkpoint | None = None
+
+    def train(self, stages: Sequence[StageName], console: Console) -> Path:
+        """Run the stages and return the path of the best checkpoint.
+
+        Raises TrainingError where a stage before the first one named has left nothing in the folder, or where
+        the router's tower is to stay frozen but has no trained weights.
+        """
+        if "router" in stages and self.recipe["router"].trained == "head" and self.start is None:
+            raise TrainingError(
+                "this recipe trains the router's head over a frozen tower, so the tower needs trained weights: "
+                "name a checkpoint that has them with --start"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with StageProgress(console) as progress:
+            for name in stages:
+                self._stage(name, progress)
+        return self.folder / BEST
+
+    def _stage(self, name: StageName, progress: StageProgress) -> None:
+        before = self._before(name)
+        torch.manual_seed(self.seed)
+        model = LoRAIR(self.config) if before is None else model_of(before)
+        training = {} if before is None else before.training
+        run_stage(
+            model.to(self.device, memory_format=torch.channels_last),
+            STAGES[name],
+            self.recipe[name],
+            self._batches(name, self.recipe[name].steps),
+            score=partial(self._score, name),
+            keep=lambda model: self._write(name, checkpoint_of(model, training=training)),
+            state_path=self.folder / f"{name}.state",
+            progress=progress,
+            workers=self.workers,
+        )
+        self._finish(name)
+
+    def _before(self, name: StageName) -> Checkpoint | None:
+        """What the stage builds on: the stage before it in this folder, else the checkpoint to start from."""
+        previous = self.folder / f"{ORDER[ORDER.index(name) - 1]}.pt"
+        if name != ORDER[0] and previous.exists():
+            return read_checkpoint(previous)
+        if name != ORDER[0] and self.start is None:
+            raise TrainingError(f"stage {name} builds on {previous}, which is missing: train that stage first")
+        if self.start is not None and self.start.config != self.config:
+            raise TrainingError("the checkpoint to start from has another configuration than the one to be trained")
+        return self.start
+
+    def _batches(self, name: StageName, steps: int, stream: int = 0) -> DegradedBatches:
+        recipe = self.recipe[name]
+        return DegradedBatches(
+            self.photographs,
+            self.config.degradations,
+            recipe.shapes,
+            recipe.batch_size,
+            steps,
+            (self.seed, ORDER.index(name), stream),
+            recipe.tasks,
+        )
+
+    def _pairs(self, crop: int | None) -> ValidationPairs:
+        return ValidationPairs(self.validation, self.config.degradations, crop)
+
+    def _score(self, name: StageName, model: LoRAIR) -> Mapping[str, float]:
+        if name == "router":
+            return router_accuracy(model, self._pairs(None))
+        return restored_psnr(model, self._pairs(PERIODIC_CROP), experts=name == "finetune")
+
+    def _finish(self, name: StageName) -> None:
+        """Complete the stage's checkpoint: mean priors after the router, and what was measured of it."""
+        checkpoint = read_checkpoint(self.folder / f"{name}.pt")
+        stages = dict(checkpoint.training.get("stages", {}))
+        if name in stages:
+            return
+        model = model_of(checkpoint).to(self.device)
+        if name == "router":
+            model.mean_priors = mean_priors(model, self._prior_batches())
+            crops = (None, FINAL_CROP, PERIODIC_CROP, self.recipe["pretrain"].shapes.smallest)
+            measured = {str(crop or "whole"): router_accuracy(model, self._pairs(crop)) for crop in crops}
+        else:
+            measured = {kind: asdict(q) for kind, q in quality(model, self._pairs(FINAL_CROP)).items()}
+        stages[name] = {"recipe": _plain(self.recipe[name]), "validation": measured}
+        training = {
+            "lorair": lorair.__version__,
+            "torch": str(torch.__version__),
+            "seed": self.seed,
+            "photographs": len(self.photographs),
+            "validation_photographs": len(self.validation),
+            "stages": stages,
+        }
+        self._write(name, checkpoint_of(model, training=training))
+
+    def _prior_batches(self) -> Sequence[Batch]:
+        """Crops as the router was trained on and as the restorer is, none of them trained on."""
+        batches = [self._batches(name, PRIOR_BATCHES, stream=1) for name in ORDER[:2]]
+        return [part[step] for part in batches for step in range(PRIOR_BATCHES)]
+
+    def _write(self, name: StageName, checkpoint: Checkpoint) -> None:
+        for path in (self.folder / f"{name}.pt", self.folder / BEST):
+            write_checkpoint(path, checkpoint)
+
+
+def _plain(recipe: StageRecipe) -> dict[str, Any]:
+    """The recipe as data that every container of a checkpoint gives back alike."""
+    return json.loads(json.dumps(asdict(recipe)))

@@ -1,0 +1,90 @@
+"""The three stages: which parameters each trains, and its loss."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lorair.data import Batch
+from lorair.experts import ExpertConv2d
+from lorair.model import LoRAIR
+from lorair.router import Routing, router_views
+from lorair.training.recipes import StageName, StageRecipe
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's name, its trained parameters, and its loss, a scalar under which a batch is learnt."""
+
+    name: StageName
+    trained: Callable[[LoRAIR, StageRecipe], list[nn.Parameter]]
+    loss: Callable[[LoRAIR, Batch, bool], Tensor]
+
+
+def psnr_loss(restored: Tensor, clean: Tensor) -> Tensor:
+    """Negative PSNR in dB averaged over images, 10 / ln 10 * ln(mse + 1e-8) (NAFNet, arXiv 2204.04676).
+
+    Both are float [B, 3, H, W] with a data range of 1.
+    """
+    mse = (restored.float() - clean).square().mean(dim=(1, 2, 3))
+    return 10 / math.log(10) * torch.log(mse + 1e-8).mean()
+
+
+def _router_parameters(model: LoRAIR, recipe: StageRecipe) -> list[nn.Parameter]:
+    frozen = set() if recipe.trained == "all" else set(model.router.tower.parameters())
+    return [parameter for parameter in model.router.parameters() if parameter not in frozen]
+
+
+def _plain_parameters(model: LoRAIR, _recipe: StageRecipe) -> list[nn.Parameter]:
+    experts = set(_experts(model))
+    return [parameter for parameter in model.restorer.parameters() if parameter not in experts]
+
+
+def _expert_parameters(model: LoRAIR, recipe: StageRecipe) -> list[nn.Parameter]:
+    return list(model.restorer.parameters()) if recipe.trained == "all" else _experts(model)
+
+
+def _experts(model: LoRAIR) -> list[nn.Parameter]:
+    convolutions = (module for module in model.restorer.modules() if isinstance(module, ExpertConv2d))
+    return [factor for conv in convolutions for factor in (conv.a, conv.b)]
+
+
+def _router_loss(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
+    gate_logits = _route(model, batch.degraded, bfloat16).gate_logits
+    assert gate_logits is not None
+    return F.cross_entropy(gate_logits.float(), batch.labels)
+
+
+def _plain_loss(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
+    return _restoring_loss(model, batch, bfloat16, experts=False)
+
+
+def _expert_loss(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
+    return _restoring_loss(model, batch, bfloat16, experts=True)
+
+
+def _restoring_loss(model: LoRAIR, batch: Batch, bfloat16: bool, experts: bool) -> Tensor:
+    with torch.no_grad():
+        routing = _route(model, batch.degraded, bfloat16)
+    gates = routing.gates if experts else torch.zeros_like(routing.gates)
+    with torch.autocast(gates.device.type, torch.bfloat16, enabled=bfloat16):
+        restored = model.restorer(batch.degraded, routing.prior, gates)
+    return psnr_loss(restored, batch.clean)
+
+
+def _route(model: LoRAIR, images: Tensor, bfloat16: bool) -> Routing:
+    """Autocast begins after the views: their resizing counts in 256 levels, which bfloat16 cannot hold."""
+    views = router_views(images, model.router.image_size)
+    with torch.autocast(views.device.type, torch.bfloat16, enabled=bfloat16):
+        return model.router.route_views(views)
+
+
+STAGES: Final[Mapping[StageName, Stage]] = {
+    "router": Stage("router", _router_parameters, _router_loss),
+    "pretrain": Stage("pretrain", _plain_parameters, _plain_loss),
+    "finetune": Stage("finetune", _expert_parameters, _expert_loss),
+}
