@@ -266,6 +266,7 @@ def _build(builder: Bound, network: Bound, config: Bound, monitor: Bound) -> Bou
             return plan.result()
         except KeyboardInterrupt:
             monitor.cancelled = True
+            logger.warning("interrupted; TensorRT stops at its next step, which can take half a minute")
             raise
 
 
