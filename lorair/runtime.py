@@ -42,7 +42,7 @@ class TorchRuntime:
     """A LoRAIR model run by torch, without gradients."""
 
     name = "torch"
-    size_range = None
+    size_range: tuple[int, int] | None = None
 
     def __init__(self, model: LoRAIR) -> None:
         self.model = model.eval()

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from lorair_kernels import expert_delta, local_mean
@@ -28,6 +28,15 @@ class Lowering(StrEnum):
 
     MERGED = "merged"
     LOW_RANK = "low-rank"
+
+
+def chosen_lowering(choice: str, max_batch: int) -> tuple[Lowering, str]:
+    """The lowering of that name, or for ``auto`` the one that suits the batch, and the reason in words."""
+    if choice != "auto":
+        return Lowering(choice), "as asked"
+    if max_batch == 1:
+        return Lowering.MERGED, "one image per call costs what the plain network costs (--max-batch 1)"
+    return Lowering.LOW_RANK, f"up to {max_batch} images per call, each with gates of its own (--max-batch)"
 
 
 class Branch(NamedTuple):
@@ -92,10 +101,11 @@ class LowRankConv2d(nn.Module):
     def __init__(self, conv: ExpertConv2d) -> None:
         super().__init__()
         branch = cheaper_branch(conv)
-        self.base = _conv2d(conv.weight, conv, conv.groups)
+        stride, padding = conv.stride[0], int(conv.padding[0])
+        self.base = _conv2d(conv.weight, conv.groups, stride, padding)
         self.base.bias = conv.bias
-        self.down = _conv2d(branch.down, conv, branch.down_groups)
-        self.up = _conv2d(branch.up, None, branch.up_groups)
+        self.down = _conv2d(branch.down, branch.down_groups, stride, padding)
+        self.up = _conv2d(branch.up, branch.up_groups)
         self.register_buffer("expert_of", branch.expert_of)
         self.register_buffer("gates", torch.zeros(1, len(conv.a)))
 
@@ -120,7 +130,8 @@ class StaticAttention(nn.Module):
             return x * self.conv(x.mean((-2, -1), keepdim=True))
         height, width = x.shape[-2:]
         window = torch.sym_min(self.window, height), torch.sym_min(self.window, width)
-        return x * spread_edges(self.conv(local_mean(x, window)), (height, width))
+        means = local_mean(x, cast("tuple[int, int]", window))
+        return x * spread_edges(self.conv(means), (height, width))
 
 
 class MergedRestorer(nn.Module):
@@ -174,10 +185,9 @@ def _replace(module: nn.Module, kind: type[M], make: Callable[[M], nn.Module]) -
             _replace(child, kind, make)
 
 
-def _conv2d(weight: Tensor, like: nn.Conv2d | None, groups: int) -> nn.Conv2d:
-    """A convolution with that kernel and no bias; stride and padding as ``like``, 1 and 0 without it."""
+def _conv2d(weight: Tensor, groups: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+    """A convolution with that kernel and no bias."""
     out_channels, in_channels, k, _ = weight.shape
-    stride, padding = ((1, 1), (0, 0)) if like is None else (like.stride, like.padding)
     with torch.device("meta"):
         conv = nn.Conv2d(in_channels * groups, out_channels, k, stride, padding, groups=groups, bias=False)
     conv.weight = nn.Parameter(weight, requires_grad=False)

@@ -132,6 +132,15 @@ def read_bundle(folder: Path) -> Manifest:
     return manifest
 
 
+def named_runtime(folder: Path) -> str | None:
+    """What runs the bundle in a folder, by its manifest alone; None where there is no manifest."""
+    try:
+        plain = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return plain.get("runtime") if isinstance(plain, dict) else None
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
@@ -150,7 +159,8 @@ def _manifest(plain: dict[str, Any]) -> Manifest:
         raise ValueError("its model and files must be plain file names in the folder")
     kinds = {"inputs": TensorSpec, "outputs": TensorSpec, "profiles": Profile, "parity": ParityRecord}
     records = {name: tuple(kind(**_tupled(item)) for item in plain[name]) for name, kind in kinds.items()}
-    return Manifest(**_tupled(plain) | records)
+    values: dict[str, Any] = {**_tupled(plain), **records}
+    return Manifest(**values)
 
 
 def _tupled(item: dict[str, Any]) -> dict[str, Any]:

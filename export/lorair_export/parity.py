@@ -45,9 +45,7 @@ class ParityRecord:
     finite: bool
 
 
-def compare(
-    reference: Runtime, runtime: Runtime, photographs: Sequence[Path], batch: int = 1
-) -> list[ParityRecord]:
+def compare(reference: Runtime, runtime: Runtime, photographs: Sequence[Path], batch: int = 1) -> list[ParityRecord]:
     """Restore photographs by both: each one at least once, each size of :func:`parity_sizes` at least once.
 
     Args:
@@ -102,19 +100,23 @@ def photograph_at(path: Path, height: int, width: int) -> Tensor:
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
 
 
-def _record(
-    paths: Sequence[Path], reference: tuple[Tensor, Tensor], runtime: tuple[Tensor, Tensor]
-) -> ParityRecord:
+def psnr_db(expected: Tensor, restored: Tensor) -> float:
+    """PSNR of float images over the batch; ``EQUAL_DB`` where they are equal, 0 where one is not finite."""
+    mse = (restored.double() - expected.double()).square().mean().item()
+    if not math.isfinite(mse):
+        return 0.0
+    return min(EQUAL_DB, -10 * math.log10(mse)) if mse > 0 else EQUAL_DB
+
+
+def _record(paths: Sequence[Path], reference: tuple[Tensor, Tensor], runtime: tuple[Tensor, Tensor]) -> ParityRecord:
     (expected, expected_gates), (restored, gates) = reference, runtime
-    difference = (restored.double() - expected.double()).abs()
     finite = bool(restored.isfinite().all() and gates.isfinite().all())
-    mse = difference.square().mean().item()
     return ParityRecord(
         photographs=tuple(path.name for path in paths),
         height=expected.shape[-2],
         width=expected.shape[-1],
-        psnr_db=min(EQUAL_DB, -10 * math.log10(mse)) if finite and mse > 0 else EQUAL_DB * finite,
-        max_levels=255 * difference.max().item() if finite else 255.0,
+        psnr_db=psnr_db(expected, restored),
+        max_levels=255 * (restored - expected).abs().max().item() if finite else 255.0,
         gates_difference=(gates - expected_gates).abs().max().item() if finite else 1.0,
         finite=finite,
     )

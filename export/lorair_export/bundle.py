@@ -1,0 +1,100 @@
+"""A checkpoint as a bundle: the graph, proof that it is right, and what to know about it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+import lorair
+from lorair.checkpoint import DEFAULT, default_path, load
+from lorair.model import LoRAIR
+from lorair.runtime import TorchRuntime
+from lorair_export.extras import require
+from lorair_export.manifest import Manifest, TensorSpec, file_sha256, new_bundle, refuse_existing, write_manifest
+from lorair_export.onnx import GraphSpec, onnx_from_model
+from lorair_export.parity import check, compare
+from lorair_export.runtimes import OnnxRuntime
+
+if TYPE_CHECKING:
+    import onnx
+
+MODEL = "model.onnx"
+
+
+def bundle_from_checkpoint(
+    checkpoint: str | Path,
+    target: Path,
+    spec: GraphSpec,
+    photographs: Sequence[Path],
+    *,
+    overwrite: bool = False,
+    clip_weights: Path | None = None,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Manifest:
+    """Write a folder with the graph and its manifest, if the graph restores what the checkpoint restores.
+
+    Args:
+        checkpoint: as :func:`lorair.load` takes it.
+        target: the folder to make.
+        spec: what graph to make.
+        photographs: what both restore on the CPU for comparison; with none the graph goes unchecked.
+        overwrite: replace a bundle that exists.
+        clip_weights: local file of the CLIP weights that the checkpoint refers to.
+        on_step: told what begins.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        ExportError: the target exists, or the graph cannot be made.
+        ParityError: the graph restores something else; nothing is left behind.
+    """
+    refuse_existing(target, overwrite)
+    on_step("loading the checkpoint")
+    model = load(checkpoint, "cpu", clip_weights)
+    with new_bundle(target, overwrite) as folder:
+        on_step("exporting the graph")
+        onnx_from_model(model, folder / MODEL, spec)
+        manifest = graph_manifest(model, checkpoint, folder, spec)
+        if photographs:
+            on_step("comparing with the checkpoint")
+            runtime = OnnxRuntime(folder, manifest, "cpu")
+            records = compare(TorchRuntime(model), runtime, photographs, batch=min(2, spec.max_batch))
+            check(records, spec.precision)
+            manifest = replace(manifest, parity=tuple(records))
+        write_manifest(folder, manifest)
+    return manifest
+
+
+def graph_manifest(model: LoRAIR, checkpoint: str | Path, folder: Path, spec: GraphSpec) -> Manifest:
+    """The manifest of a folder that holds a model's graph and nothing else, its parity unchecked."""
+    onnx, onnxruntime = require("onnx"), require("onnxruntime")
+    graph = onnx.load(folder / MODEL, load_external_data=False).graph
+    source = default_path() if str(checkpoint) == DEFAULT else Path(checkpoint)
+    return Manifest(
+        runtime=OnnxRuntime.name,
+        model=MODEL,
+        files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
+        versions={
+            "lorair": lorair.__version__,
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "onnxruntime": onnxruntime.__version__,
+        },
+        checkpoint=file_sha256(source),
+        lowering=spec.lowering.value,
+        precision=spec.precision,
+        opset=spec.opset,
+        inputs=tuple(_tensor_spec(value) for value in graph.input),
+        outputs=tuple(_tensor_spec(value) for value in graph.output),
+        size_range=(spec.min_size, spec.max_size),
+        max_batch=spec.max_batch,
+        degradations=model.degradations,
+        local_window=model.config.restorer.local_window,
+    )
+
+
+def _tensor_spec(value: "onnx.ValueInfoProto") -> TensorSpec:
+    tensor = value.type.tensor_type
+    dtype = require("onnx").helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return TensorSpec(value.name, dtype, tuple(size.dim_param or size.dim_value for size in tensor.shape.dim))
