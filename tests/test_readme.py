@@ -1,0 +1,100 @@
+"""The README's commands and code run as they stand, on a small model and the example photographs."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lorair_export.baselines import published_params
+from lorair_export.cli import app as export_app
+from lorair_export.cli_bench import app as bench_app
+from PIL import Image
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+from typer.main import get_command
+
+import lorair
+from lorair.checkpoint import checkpoint_of, write_checkpoint
+from lorair.cli import app
+from lorair.photographs import examples
+
+README = Path(__file__).parents[1] / "README.md"
+APPS = {"lorair": app, "lorair-export": export_app, "lorair-bench": bench_app}
+HOURS = ("lorair train all", "lorair-bench experts", "lorair-bench latency")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def commands():
+    lines = [line.split(" #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line.split(" ")[0] in APPS]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with every file that the README names."""
+    folder = tmp_path_factory.mktemp("readme")
+    small = Image.open(examples()[0]).convert("RGB").resize((96, 64))
+    for name in ("photo.jpg", "photo.png", "photos/a.jpg", "PHOTOS/train/a.jpg", "PHOTOS/val/a.jpg", "huge.tif"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        small.save(folder / name)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def published_pair(workplace, make_model, monkeypatch):
+    monkeypatch.chdir(workplace)
+    if not Path("best.pt").exists():
+        model = make_model()
+        write_checkpoint("best.pt", checkpoint_of(model))
+        tower = CLIPVisionModelWithProjection(
+            CLIPVisionConfig(
+                hidden_size=64,
+                intermediate_size=64,
+                num_hidden_layers=1,
+                num_attention_heads=1,
+                image_size=28,
+                patch_size=7,
+                projection_dim=16,
+            )
+        )
+        router = {f"clip_model.vision_tower.{name}": tensor for name, tensor in tower.state_dict().items()}
+        for name, shape in {"de_extractor.0": (16, 32), "de_extractor.2": (8, 16), "cls_head": (4, 8)}.items():
+            router |= {f"{name}.weight": torch.zeros(shape), f"{name}.bias": torch.zeros(shape[0])}
+        torch.save({"params": router}, "setting1_router.pth")
+        torch.save({"params": published_params(model.restorer.net)}, "setting1_ir.pth")
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command(line):
+    program, *words = shlex.split(line)
+    command = get_command(APPS[program])
+    if line.startswith(HOURS):
+        name, *arguments = words
+        command.commands[name].make_context(name, arguments)
+        return
+    for index, word in enumerate(words[:-1]):
+        if word in ("-o", "--output"):
+            shutil.rmtree(words[index + 1], ignore_errors=True)
+            Path(words[index + 1]).unlink(missing_ok=True)
+    command(words, standalone_mode=False)
+
+
+def test_the_readme_has_commands_of_every_kind():
+    verbs = {" ".join(line.split(" ")[:2]) for line in commands()}
+    assert {"lorair restore", "lorair train", "lorair convert", "lorair-export onnx", "lorair-export trt"} <= verbs
+
+
+def test_python():
+    (code,) = blocks("python")
+    names = {"photo": np.asarray(Image.open("photo.png")), "other_photo": Image.open("photo.jpg")}
+    names["images"] = torch.rand(2, 3, 20, 30)
+    with torch.inference_mode():
+        exec(code.replace('device="cuda"', 'device="cpu"'), names)
+    assert names["restored"][0].shape == names["photo"].shape
+    assert names["images"].shape == (2, 3, 20, 30)
+    assert isinstance(names["model"], lorair.LoRAIR)
