@@ -81,17 +81,17 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     },
     "tiny": {
         "router": StageRecipe(
-            steps=700,
+            steps=1000,
             batch_size=24,
             shapes=CropShapes(96, 512, aspect=1.8),
-            learning_rate=1e-3,
+            learning_rate=1.5e-3,
             final_learning_rate=1e-5,
             trained="all",
             warmup=50,
             betas=(0.9, 0.99),
             weight_decay=0.05,
             gradient_clip=1.0,
-            validate_every=175,
+            validate_every=250,
         ),
         "pretrain": StageRecipe(
             steps=3000,

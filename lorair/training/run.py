@@ -17,6 +17,7 @@ from lorair.data import Batch, DegradedBatches, PhotographFolder, ValidationPair
 from lorair.errors import TrainingError
 from lorair.model import LoRAIR
 from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy
+from lorair.training.initial import weight_by_frequency
 from lorair.training.loop import run_stage
 from lorair.training.progress import StageProgress
 from lorair.training.recipes import Recipe, StageName, StageRecipe
@@ -67,7 +68,7 @@ class TrainingRun:
     def _stage(self, name: StageName, progress: StageProgress) -> None:
         before = self._before(name)
         torch.manual_seed(self.seed)
-        model = LoRAIR(self.config) if before is None else model_of(before)
+        model = self._untrained() if before is None else model_of(before)
         training = {} if before is None else before.training
         run_stage(
             model.to(self.device, memory_format=torch.channels_last),
@@ -81,6 +82,11 @@ class TrainingRun:
             workers=self.workers,
         )
         self._finish(name)
+
+    def _untrained(self) -> LoRAIR:
+        model = LoRAIR(self.config)
+        weight_by_frequency(model.router.tower.conv1)
+        return model
 
     def _before(self, name: StageName) -> Checkpoint | None:
         """What the stage builds on: the stage before it in this folder, else the checkpoint to start from."""
