@@ -2,14 +2,11 @@
 
 from lorair.console import application, run
 from lorair_export.cli_onnx import onnx
+from lorair_export.cli_trt import trt
 
 app = application("Export checkpoints to what other runtimes run.")
-app.command()(onnx)
-
-
-@app.callback()
-def group() -> None:
-    """Export checkpoints to what other runtimes run."""
+for command in (onnx, trt):
+    app.command()(command)
 
 
 def main() -> None:

@@ -9,10 +9,5 @@ for command in (latency, experts):
     app.command()(command)
 
 
-@app.callback()
-def group() -> None:
-    """Measure models, correctness first."""
-
-
 def main() -> None:
     run(app)

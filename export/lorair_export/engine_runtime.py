@@ -1,6 +1,5 @@
 """Running a TensorRT engine, with torch holding its tensors on the GPU."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,21 +10,23 @@ from lorair.device import resolve_device
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
 from lorair_export.errors import ExportError
-from lorair_export.manifest import MANIFEST, Manifest, Profile, read_bundle
+from lorair_export.manifest import Manifest, Profile, named_runtime, read_bundle
 from lorair_export.tensorrt import Bound, Flavour, find_tensorrt, library_logger
 
 
 class EngineRuntime:
     """A bundle's engine; router and restorer in one graph, so nothing can be routed or pinned apart from it.
 
-    Images go to the first profile that takes their shape.
+    Images go to the first profile that takes their shape; a batch beyond the largest runs in parts.
     """
 
     name = "tensorrt"
+    size_range: tuple[int, int] | None
 
     def __init__(self, folder: Path, manifest: Manifest, flavour: Flavour, device: torch.device) -> None:
         self.degradations = manifest.degradations
         self.size_range = manifest.size_range
+        self.max_batch = manifest.max_batch
         self.precision = manifest.precision
         self.profiles = manifest.profiles
         self.device = device
@@ -36,11 +37,7 @@ class EngineRuntime:
     @classmethod
     def accepts(cls, target: str) -> bool:
         """Whether a bundle's manifest names an engine as what to run."""
-        try:
-            manifest = json.loads((Path(target) / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return isinstance(manifest, dict) and manifest.get("runtime") == "tensorrt"
+        return named_runtime(Path(target)) == cls.name
 
     @classmethod
     def open(cls, target: str, device: str = "auto") -> "EngineRuntime":
@@ -71,6 +68,11 @@ class EngineRuntime:
         """See :class:`lorair.runtime.Runtime`; ValueError for a shape that no profile takes."""
         if routing is not None:
             raise ValueError("an engine routes inside and takes no routing; pass None")
+        parts = [self._restored(part) for part in images.split(self.max_batch)]
+        restored, gates = zip(*parts, strict=True)
+        return torch.cat(restored), torch.cat(gates)
+
+    def _restored(self, images: Tensor) -> tuple[Tensor, Tensor]:
         profile = profile_for(self.profiles, tuple(images.shape))
         with torch.cuda.stream(self.stream):
             held = {"image": images.to(self.device, torch.float32).contiguous()}
@@ -82,7 +84,7 @@ class EngineRuntime:
                 self.context.set_tensor_address(name, tensor.data_ptr())
             if not self.context.execute_async_v3(self.stream.cuda_stream):
                 raise ExportError(f"TensorRT failed on images of shape {tuple(images.shape)}")
-            return held["restored"].clamp(0, 1).cpu(), held["gates"].cpu()
+            return held["restored"].cpu(), held["gates"].cpu()
 
 
 def profile_for(profiles: Sequence[Profile], shape: tuple[int, ...]) -> int:

@@ -120,9 +120,7 @@ class EngineSpec:
     name: str = ""
 
 
-def engine_from_onnx(
-    onnx_path: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None
-) -> Engine:
+def engine_from_onnx(onnx_path: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None) -> Engine:
     """Build a strongly typed engine. Ctrl-C stops the build and raises KeyboardInterrupt.
 
     Args:
@@ -136,8 +134,8 @@ def engine_from_onnx(
         RuntimeUnavailableError: the flavour needs a GPU, and there is none.
         ValueError: an option is out of its range.
     """
+    check_spec(flavour, spec)
     targets = checked_targets(flavour, spec.compute_capabilities)
-    check_opt_level(flavour, spec.opt_level)
     trt, log = flavour.module, library_logger(flavour.module)
     log.clear()
     builder = _builder(trt, log)
@@ -150,14 +148,29 @@ def engine_from_onnx(
     config.progress_monitor = monitor
     plan = _build(builder, network, config, monitor)
     if plan is None:
-        raise BuildError(
-            f"{onnx_path.name}: TensorRT {flavour.version} built no engine: {_reason(log, targets)}"
-        )
+        raise BuildError(f"{onnx_path.name}: TensorRT {flavour.version} built no engine: {_reason(log, targets)}")
     for message in log.errors:
         logger.warning(message)
     engine = Engine(bytes(plan), tuple(log.activation_bytes))
     check_plan(engine.plan, flavour)
     return engine
+
+
+def check_spec(flavour: Flavour, spec: EngineSpec) -> None:
+    """Refuse at once what a build would refuse late; see :func:`engine_from_onnx` for the errors."""
+    checked_targets(flavour, spec.compute_capabilities)
+    if spec.opt_level is not None and not 0 <= spec.opt_level <= 5:
+        raise ValueError(f"--opt-level lies in 0..5; got {spec.opt_level}")
+    if spec.opt_level is not None and flavour.compute_capabilities:
+        raise BuildError(
+            "--opt-level: TensorRT-RTX chooses kernels on the GPU that loads the plan, so a level changes "
+            "nothing in it; leave the option out"
+        )
+    for profile in spec.profiles:
+        bounds = zip(profile.min, profile.opt, profile.max, strict=True)
+        if not all(1 <= low <= usual <= high for low, usual, high in bounds):
+            raise ValueError(f"a profile needs 1 <= min <= opt <= max in every dimension; got {profile}")
+    _builder(flavour.module, library_logger(flavour.module))
 
 
 def checked_targets(flavour: Flavour, compute_capabilities: Sequence[str]) -> tuple[str, ...]:
@@ -174,19 +187,6 @@ def checked_targets(flavour: Flavour, compute_capabilities: Sequence[str]) -> tu
             f"it knows {', '.join(known)}. For others use classic TensorRT on the GPU (--backend tensorrt)"
         )
     return tuple(compute_capabilities) or tuple(target for target in PORTABLE if target in known)
-
-
-def check_opt_level(flavour: Flavour, opt_level: int | None) -> None:
-    """BuildError where the flavour does nothing with a level; ValueError for one out of 0..5."""
-    if opt_level is None:
-        return
-    if not 0 <= opt_level <= 5:
-        raise ValueError(f"--opt-level lies in 0..5; got {opt_level}")
-    if flavour.compute_capabilities:
-        raise BuildError(
-            "--opt-level: TensorRT-RTX chooses kernels on the GPU that loads the plan, so a level changes "
-            "nothing in it; leave the option out"
-        )
 
 
 def check_plan(plan: bytes, flavour: Flavour) -> None:
@@ -216,9 +216,7 @@ def _parse(parser: Bound, onnx_path: Path, flavour: Flavour) -> None:
         return
     errors = [parser.get_error(index) for index in range(parser.num_errors)]
     lines = [f"{e.node_operator() or 'graph'} {e.node_name()!r}: {_first_lines(e.desc())}" for e in errors]
-    raise BuildError(
-        "\n  ".join([f"{onnx_path.name}: TensorRT {flavour.version} cannot read this graph:", *lines])
-    )
+    raise BuildError("\n  ".join([f"{onnx_path.name}: TensorRT {flavour.version} cannot read this graph:", *lines]))
 
 
 def _first_lines(text: str) -> str:
@@ -250,9 +248,6 @@ def _config(
 
 
 def _optimization_profile(builder: Bound, tensor: str, profile: Profile) -> Bound:
-    bounds = zip(profile.min, profile.opt, profile.max, strict=True)
-    if not all(1 <= low <= usual <= high for low, usual, high in bounds):
-        raise ValueError(f"a profile needs 1 <= min <= opt <= max in every dimension; got {profile}")
     made = builder.create_optimization_profile()
     made.set_shape(tensor, profile.min, profile.opt, profile.max)
     return made
@@ -261,9 +256,8 @@ def _optimization_profile(builder: Bound, tensor: str, profile: Profile) -> Boun
 def _build(builder: Bound, network: Bound, config: Bound, monitor: Bound) -> Bound:
     """Build in a thread of its own: Ctrl-C comes to the main thread, which must be free to take it."""
     with ThreadPoolExecutor(1) as pool:
-        plan = pool.submit(builder.build_serialized_network, network, config)
         try:
-            return plan.result()
+            return pool.submit(builder.build_serialized_network, network, config).result()
         except KeyboardInterrupt:
             monitor.cancelled = True
             logger.warning("interrupted; TensorRT stops at its next step, which can take half a minute")

@@ -1,5 +1,7 @@
-import _thread
 import logging
+import signal
+import threading
+import time
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -243,21 +245,28 @@ def test_turing_refuses_float32_products_with_a_hint(rtx, tmp_path) -> None:
 
 
 def test_interrupt_stops_the_build(rtx, graph) -> None:
-    class InterruptingProgress(Progress):
+    class Phases(Progress):
+        """Counts the phases of a build, interrupted in the first of them where asked."""
+
+        started, interrupt = 0, False
+
         def add_task(self, *args, **kwargs):
-            if not self.tasks:
-                _thread.interrupt_main()
+            self.started += 1
+            if self.interrupt and self.started == 1:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                time.sleep(0.5)
             return super().add_task(*args, **kwargs)
 
-    progress = InterruptingProgress(disable=True)
+    whole, interrupted = Phases(disable=True), Phases(disable=True)
+    build(graph, rtx, whole)
+    interrupted.interrupt = True
     with pytest.raises(KeyboardInterrupt):
-        build(graph, rtx, progress)
-    assert progress.tasks == []
+        build(graph, rtx, interrupted)
+    assert whole.tasks == []
+    assert 1 <= interrupted.started < whole.started
 
 
-@pytest.mark.parametrize(
-    "spoil", [lambda plan: b"{}" + plan, lambda plan: plan + b"{}", lambda plan: plan[:-1]]
-)
+@pytest.mark.parametrize("spoil", [lambda plan: b"{}" + plan, lambda plan: plan + b"{}", lambda plan: plan[:-1]])
 def test_plan_must_be_whole(rtx, graph, spoil) -> None:
     plan = build(graph, rtx).plan
     check_plan(plan, rtx)

@@ -1,0 +1,154 @@
+"""The command `lorair-export trt`."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lorair_export.cli_onnx import LoweringChoice, PrecisionChoice, photographs_in
+
+if TYPE_CHECKING:
+    from lorair_export.manifest import Manifest, Profile
+
+DEFAULT_SHAPES = ("1x3x64x64", "1x3x256x256", "1x3x512x512")
+
+
+class BackendChoice(StrEnum):
+    """Which TensorRT builds: the classic one for the GPU at hand, or TensorRT-RTX ahead of time."""
+
+    auto = "auto"
+    tensorrt = "tensorrt"
+    rtx = "rtx"
+
+
+def trt(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")],
+    ckpt: Annotated[str, typer.Option("--ckpt", "--model", "-m", help="Checkpoint.")] = "default",
+    backend: Annotated[BackendChoice, typer.Option(help="Which TensorRT builds.")] = BackendChoice.auto,
+    compute_capability: Annotated[
+        list[str] | None, typer.Option(help="GPU to build for, as 8.6; repeatable. TensorRT-RTX alone.")
+    ] = None,
+    min_shape: Annotated[list[str] | None, typer.Option(help="Smallest images; --opt-shape's.")] = None,
+    opt_shape: Annotated[
+        list[str] | None, typer.Option(help="Usual images, as 1x3x256x256; repeat for more profiles.")
+    ] = None,
+    max_shape: Annotated[list[str] | None, typer.Option(help="Largest, what memory is taken for.")] = None,
+    lowering: Annotated[LoweringChoice, typer.Option(help="What becomes of the experts.")] = LoweringChoice.auto,
+    precision: Annotated[PrecisionChoice, typer.Option(help="The restorer's.")] = PrecisionChoice.fp32,
+    opt_level: Annotated[
+        int | None, typer.Option(help="0 to 5, longer search for kernels. Classic TensorRT alone.")
+    ] = None,
+    workspace: Annotated[int | None, typer.Option(min=1, help="Most scratch memory in MiB.")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder to check on; by default our own.")
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Compare with the checkpoint before keeping it.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that exists.")] = False,
+    clip_weights: Annotated[Path | None, typer.Option(help="Local file of the CLIP weights.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Export a checkpoint as a TensorRT engine, with its ONNX graph beside it.
+
+    The bundle appears only if ONNX Runtime restores the photographs with the graph as the checkpoint does, and
+    so does the engine where a GPU of its compute capability is at hand. Without shapes the engine takes one
+    image of 64 to 512 pixels a side; larger ones are restored in tiles.
+
+    Exit codes: 0 ok, 1 no such checkpoint, 2 wrong usage, 3 a package or GPU is missing, 4 no graph, 5 no
+    engine, 6 another result.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    from lorair.checkpoint import load
+    from lorair.runtime import TorchRuntime
+    from lorair_export.bundle import bundle_from_checkpoint
+    from lorair_export.manifest import new_bundle
+    from lorair_export.tensorrt import EngineSpec, check_spec, find_tensorrt
+    from lorair_export.trt_bundle import add_engine, check_engine, graph_for, runs_here, sides_taken
+
+    profiles = profiles_from(min_shape or [], opt_shape or [], max_shape or [])
+    sides_taken(profiles)
+    graph, reason = graph_for(profiles, lowering.value, precision.value)
+    name = f"lorair {Path(ckpt).stem} {graph.lowering} {graph.precision}"
+    spec = EngineSpec(profiles, tuple(compute_capability or ()), opt_level, workspace, name)
+    flavour = find_tensorrt(backend.value)
+    check_spec(flavour, spec)
+    photographs = photographs_in(photos) if check else []
+    console = Console(stderr=True, quiet=quiet)
+    console.print(f"lowering: {graph.lowering}, {reason}", highlight=False, soft_wrap=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    began = perf_counter()
+    with (
+        new_bundle(output, overwrite) as folder,
+        Progress(*columns, console=console, transient=True, disable=quiet) as progress,
+    ):
+        step = progress.add_task("", total=None)
+        bundle_from_checkpoint(
+            ckpt,
+            folder,
+            graph,
+            photographs,
+            overwrite=True,
+            clip_weights=clip_weights,
+            on_step=lambda text: progress.update(step, description=text),
+        )
+        progress.update(step, description=f"building with TensorRT {flavour.version}")
+        manifest = add_engine(folder, flavour, spec, progress)
+        if photographs and runs_here(manifest):
+            progress.update(step, description="comparing the engine with the checkpoint")
+            reference = TorchRuntime(load(ckpt, "cpu", clip_weights))
+            manifest = check_engine(folder, reference, photographs)
+    for line in summary(output, manifest, perf_counter() - began):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def profiles_from(
+    min_shapes: Sequence[str], opt_shapes: Sequence[str], max_shapes: Sequence[str]
+) -> tuple["Profile", ...]:
+    """Profiles of shapes written as 1x3x256x256; min and max default to opt, all three to DEFAULT_SHAPES.
+
+    ValueError where a shape is no such text or the three are not as many.
+    """
+    from lorair_export.manifest import Profile
+
+    if not (min_shapes or opt_shapes or max_shapes):
+        min_shapes, opt_shapes, max_shapes = ([shape] for shape in DEFAULT_SHAPES)
+    min_shapes, max_shapes = min_shapes or opt_shapes, max_shapes or opt_shapes
+    if not len(min_shapes) == len(opt_shapes) == len(max_shapes):
+        raise ValueError(
+            "each profile has one --opt-shape and, unless it is of that size alone, one --min-shape and one "
+            f"--max-shape; got {len(opt_shapes)}, {len(min_shapes)} and {len(max_shapes)}"
+        )
+    shapes = zip(min_shapes, opt_shapes, max_shapes, strict=True)
+    return tuple(Profile(*map(shape_from, three)) for three in shapes)
+
+
+def shape_from(text: str) -> tuple[int, int, int, int]:
+    """``1x3x256x384`` -> (1, 3, 256, 384): images, channels, height, width."""
+    sides = text.lower().split("x")
+    if len(sides) != 4 or not all(side.isdecimal() for side in sides) or sides[1] != "3":
+        raise ValueError(f"a shape is images x 3 x height x width, as 1x3x256x256; got {text!r}")
+    batch, channels, height, width = map(int, sides)
+    return batch, channels, height, width
+
+
+def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
+    """What was written, for which GPUs and shapes, how right it is, and what to do with it."""
+    engine = manifest.engine
+    targets = ", ".join(engine["compute_capabilities"])
+    mebibytes = (folder / manifest.model).stat().st_size / 2**20
+    lines = [
+        f"wrote {folder / manifest.model}: {mebibytes:.1f} MiB in {seconds:.0f} s, for compute capability {targets}"
+    ]
+    for index, profile in enumerate(manifest.profiles):
+        shapes = " .. ".join("x".join(map(str, shape)) for shape in (profile.min, profile.opt, profile.max))
+        memory = engine["activation_mib"][index : index + 1]
+        told = f", {memory[0]:.0f} MiB of GPU memory at its largest" if memory else ""
+        lines.append(f"profile {shapes}{told}")
+    for what, records in ((engine["graph"], manifest.parity), ("engine", engine["parity"])):
+        worst = [record["psnr_db"] if isinstance(record, dict) else record.psnr_db for record in records]
+        lines.append(f"parity of the {what}: {f'{min(worst):.0f} dB or more' if worst else 'not checked'}")
+    return [*lines, f"next, on such a GPU: lorair restore photo.jpg --model {folder}"]
