@@ -53,11 +53,15 @@ class Checkpoint:
     training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def checkpoint_of(model: LoRAIR, training: Mapping[str, Any] | None = None) -> Checkpoint:
-    """The checkpoint of a model in memory, its tower's weights inside."""
+def checkpoint_of(
+    model: LoRAIR, training: Mapping[str, Any] | None = None, clip: ClipReference | None = None
+) -> Checkpoint:
+    """The checkpoint of a model in memory; with ``clip`` the tower's weights are left to that reference."""
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items() if name != "mean_priors"}
+    if clip is not None:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(TOWER)}
     priors = None if model.mean_priors is None else model.mean_priors.detach().cpu()
-    return Checkpoint(config=model.config, state=state, mean_priors=priors, training=training or {})
+    return Checkpoint(config=model.config, state=state, mean_priors=priors, clip=clip, training=training or {})
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint, dtype: torch.dtype | None = None) -> None:

@@ -38,7 +38,9 @@ def pair(tmp_path, make_model, small_config):
     )
     model = make_model(config=config)
     linear = torch.nn.ModuleDict({
-        "de_extractor": torch.nn.Sequential(torch.nn.Linear(48, 24), torch.nn.GELU(), torch.nn.Linear(24, 12), torch.nn.GELU()),
+        "de_extractor": torch.nn.Sequential(
+            torch.nn.Linear(48, 24), torch.nn.GELU(), torch.nn.Linear(24, 12), torch.nn.GELU()
+        ),
         "cls_head": torch.nn.Linear(12, 4),
     })  # fmt: skip
     params = published_params(model.restorer.net)
