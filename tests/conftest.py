@@ -26,7 +26,7 @@ def small_config() -> ModelConfig:
     return SMALL
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_model() -> Callable[..., LoRAIR]:
     """A small model with random experts, scales and norms, none of which starts at a neutral value."""
 

@@ -1,0 +1,98 @@
+"""`lorair-export onnx`: exit codes, what it prints, and what it leaves behind."""
+
+import shutil
+import sys
+
+import pytest
+from lorair_export import bundle, cli, parity
+from lorair_export.parity import Tolerance
+
+from lorair.photographs import examples
+
+
+@pytest.fixture
+def export(merged, monkeypatch, tmp_path):
+    """Run the command in an empty folder; the graph is the one that the session has exported already."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        bundle, "onnx_from_model", lambda model, path, spec: shutil.copy(merged.folder / "model.onnx", path)
+    )
+
+    def run(*options, ckpt=merged.checkpoint):
+        words = ["lorair-export", "onnx", "--ckpt", ckpt, "-o", "out", "--max-size", "160", *options]
+        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+        try:
+            cli.main()
+        except SystemExit as ended:
+            return ended.code
+        return 0
+
+    return run
+
+
+def test_a_bundle_that_passes(export, tmp_path, capsys):
+    assert export() == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", "model.onnx"]
+    said = capsys.readouterr().err
+    for words in ("lowering: merged", "wrote out/model.onnx", "parity: 1", "160x160", "next: lorair restore"):
+        assert words in said
+
+
+def test_quiet_is_quiet(export, capsys):
+    assert export("--quiet", "--no-check") == 0
+    printed = capsys.readouterr()
+    assert printed.out == printed.err == ""
+
+
+def test_unchecked_says_so(export, capsys):
+    assert export("--no-check") == 0
+    assert "parity: not checked" in capsys.readouterr().err
+
+
+def test_own_photographs(export, tmp_path):
+    (tmp_path / "mine").mkdir()
+    shutil.copy(examples()[0], tmp_path / "mine" / "one.jpg")
+    assert export("--photos", "mine") == 0
+    assert '"one.jpg"' in (tmp_path / "out" / "manifest.json").read_text()
+
+
+def test_a_folder_without_photographs_is_wrong_usage(export, tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    assert export("--photos", "mine") == 2
+    assert "no photographs" in capsys.readouterr().err
+
+
+def test_falling_short_of_parity_leaves_nothing(export, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(parity.TOLERANCES, "fp32", Tolerance(psnr_db=201, gates=0))
+    assert export() == 6
+    assert list(tmp_path.iterdir()) == []
+    assert "parity missed" in capsys.readouterr().err
+
+
+def test_an_existing_bundle_is_kept_unless_told(export, tmp_path, capsys):
+    assert export("--no-check") == 0
+    assert export("--no-check") == 4
+    assert "--overwrite" in capsys.readouterr().err
+    assert export("--no-check", "--overwrite") == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--lowering", "merged", "--max-batch", "4"), ("--min-size", "200"), ("--lowering", "other"), ("--opset", "23")],
+)
+def test_wrong_usage(export, tmp_path, options):
+    assert export(*options) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_such_checkpoint(export, capsys):
+    assert export(ckpt="nowhere.pt") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "error: nowhere.pt: no such checkpoint"
+
+
+def test_a_missing_package(export, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert export() == 3
+    assert "pip install 'lorair[export]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
