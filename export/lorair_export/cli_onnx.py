@@ -23,6 +23,7 @@ class PrecisionChoice(StrEnum):
     """What the restorer computes in."""
 
     fp32 = "fp32"
+    fp16 = "fp16"
 
 
 def onnx(

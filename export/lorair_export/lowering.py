@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from lorair.experts import ExpertConv2d
 from lorair.model import LoRAIR
-from lorair.restorer import ChannelAttention, RestorationNet, spread_edges
+from lorair.restorer import ChannelAttention, LayerNorm2d, RestorationNet, spread_edges
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -127,11 +127,22 @@ class StaticAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.window is None:
-            return x * self.conv(x.mean((-2, -1), keepdim=True))
+            return x * self.conv(x.mean((-2, -1), keepdim=True, dtype=torch.float32).to(x.dtype))
         height, width = x.shape[-2:]
         window = torch.sym_min(self.window, height), torch.sym_min(self.window, width)
         means = local_mean(x, cast("tuple[int, int]", window))
         return x * spread_edges(self.conv(means), (height, width))
+
+
+class Float32Norm(nn.Module):
+    """A layer norm in float32, of a map in any type: sums over channels lose too much in 16 bits."""
+
+    def __init__(self, norm: LayerNorm2d) -> None:
+        super().__init__()
+        self.norm = norm.float()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x.float()).to(x.dtype)
 
 
 class MergedRestorer(nn.Module):
@@ -161,20 +172,25 @@ class LowRankRestorer(nn.Module):
         return functional_call(self.net, swapped, (images, prior)).clamp(0, 1)
 
 
-def lowered_restorer(model: LoRAIR, lowering: Lowering, max_size: int) -> nn.Module:
+def lowered_restorer(model: LoRAIR, lowering: Lowering, max_size: int, dtype: torch.dtype = torch.float32) -> nn.Module:
     """A copy of the model's restorer that exports: (images, prior, gates) -> restored, in [0, 1].
 
     Args:
         model: stays as it is.
         lowering: see :class:`Lowering`.
         max_size: largest height and width; where the attention's window covers it, the mean is global.
+        dtype: of the inputs, the output and all between, but for layer norms and means, in float32.
     """
     net = copy.deepcopy(model.restorer.net).requires_grad_(False)
     window, multiple = model.config.restorer.local_window, model.config.restorer.size_multiple
     largest = -(-max_size // multiple) * multiple
     local = window is not None and window < largest
     _replace(net, ChannelAttention, partial(StaticAttention, local=local))
-    return MergedRestorer(net) if lowering is Lowering.MERGED else LowRankRestorer(net)
+    restorer = MergedRestorer(net) if lowering is Lowering.MERGED else LowRankRestorer(net)
+    if dtype is not torch.float32:
+        restorer.to(dtype)
+        _replace(net, LayerNorm2d, Float32Norm)
+    return restorer
 
 
 def _replace(module: nn.Module, kind: type[M], make: Callable[[M], nn.Module]) -> None:

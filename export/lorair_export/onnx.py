@@ -19,7 +19,7 @@ from lorair_export.lowering import Lowering, lowered_restorer
 if TYPE_CHECKING:
     import onnx_ir
 
-PRECISIONS = ("fp32",)
+PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 OPSETS = range(18, 23)
 SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -28,7 +28,7 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 class GraphSpec:
     """What graph to make of a model.
 
-    ``precision`` is what the restorer computes in, ``max_batch`` the most images per call (1 with the merged
+    ``precision`` is what the restorer computes in, fp32 or fp16, ``max_batch`` the most images per call (1 with the merged
     lowering), ``min_size`` and ``max_size`` the smallest and largest height and width in pixels; where they
     are equal the graph is of fixed size.
 
@@ -61,16 +61,21 @@ class GraphSpec:
 
 
 class RestoringGraph(nn.Module):
-    """Router and lowered restorer in a row: image [B, 3, H, W] in [0, 1] -> restored alike, gates [B, E]."""
+    """Router and lowered restorer in a row: image [B, 3, H, W] in [0, 1] -> restored alike, gates [B, E].
 
-    def __init__(self, router: nn.Module, restorer: nn.Module) -> None:
+    Float32 at the border and in the router, ``dtype`` in the restorer.
+    """
+
+    def __init__(self, router: nn.Module, restorer: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self.router = router
         self.restorer = restorer
+        self.dtype = dtype
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         routing = self.router(image)
-        return self.restorer(image, routing.prior, routing.gates), routing.gates
+        inputs = (tensor.to(self.dtype) for tensor in (image, routing.prior, routing.gates))
+        return self.restorer(*inputs).float(), routing.gates
 
 
 def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None) -> None:
@@ -120,7 +125,9 @@ def graph_metadata(model: LoRAIR, spec: GraphSpec) -> dict[str, str]:
 def _exported(model: LoRAIR, spec: GraphSpec) -> torch.onnx.ONNXProgram:
     if model.training:
         raise ValueError("the model is in training mode; call eval() before exporting it")
-    graph = RestoringGraph(model.router, lowered_restorer(model, spec.lowering, spec.max_size)).eval()
+    dtype = PRECISIONS[spec.precision]
+    restorer = lowered_restorer(model, spec.lowering, spec.max_size, dtype)
+    graph = RestoringGraph(model.router, restorer, dtype).eval()
     device = model.device
     image = torch.zeros(spec.max_batch, 3, spec.min_size, spec.max_size, device=device)
     try:

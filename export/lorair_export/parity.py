@@ -24,7 +24,7 @@ class Tolerance:
     gates: float
 
 
-TOLERANCES = {"fp32": Tolerance(psnr_db=80, gates=1e-3)}
+TOLERANCES = {"fp32": Tolerance(psnr_db=80, gates=1e-3), "fp16": Tolerance(psnr_db=50, gates=1e-3)}
 
 
 @dataclass(frozen=True)

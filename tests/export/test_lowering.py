@@ -111,11 +111,23 @@ def test_lowered_restorer(make_model, lowering, batch, max_size):
 
 
 @pytest.mark.parametrize("lowering", list(Lowering))
+def test_16_bits_cost_little(make_model, lowering):
+    model = make_model()
+    images, prior, gates = torch.rand(1, 3, 56, 50), torch.randn(1, 8), torch.tensor([[0, 1.0, 0, 0]])
+    inputs = (tensor.half() for tensor in (images, prior, gates))
+    with torch.no_grad():
+        expected = model.restorer(images, prior, gates).clamp(0, 1)
+        restored = lowered_restorer(model, lowering, 256, torch.float16)(*inputs)
+    assert restored.dtype == torch.float16
+    assert (restored.float() - expected).square().mean() < 10**-6
+
+
+@pytest.mark.parametrize("lowering", list(Lowering))
 def test_the_model_stays_as_it_is(make_model, lowering):
     model = make_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     kinds = [type(module) for module in model.modules()]
-    lowered_restorer(model, lowering, 256)
+    lowered_restorer(model, lowering, 256, torch.float16)
     assert [type(module) for module in model.modules()] == kinds
     assert all(parameter.requires_grad for parameter in model.restorer.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
