@@ -70,12 +70,12 @@ def trt(
     from lorair_export.trt_bundle import add_engine, check_engine, graph_for, runs_here, sides_taken
 
     profiles = profiles_from(min_shape or [], opt_shape or [], max_shape or [])
-    sides_taken(profiles)
     graph, reason = graph_for(profiles, lowering.value, precision.value)
     name = f"lorair {Path(ckpt).stem} {graph.lowering} {graph.precision}"
     spec = EngineSpec(profiles, tuple(compute_capability or ()), opt_level, workspace, name)
     flavour = find_tensorrt(backend.value)
     check_spec(flavour, spec)
+    sides_taken(profiles)
     photographs = photographs_in(photos) if check else []
     console = Console(stderr=True, quiet=quiet)
     console.print(f"lowering: {graph.lowering}, {reason}", highlight=False, soft_wrap=True)
@@ -148,7 +148,7 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
         memory = engine["activation_mib"][index : index + 1]
         told = f", {memory[0]:.0f} MiB of GPU memory at its largest" if memory else ""
         lines.append(f"profile {shapes}{told}")
-    for what, records in ((engine["graph"], manifest.parity), ("engine", engine["parity"])):
+    for what, records in (("graph", manifest.parity), ("engine", engine["parity"])):
         worst = [record["psnr_db"] if isinstance(record, dict) else record.psnr_db for record in records]
         lines.append(f"parity of the {what}: {f'{min(worst):.0f} dB or more' if worst else 'not checked'}")
     return [*lines, f"next, on such a GPU: lorair restore photo.jpg --model {folder}"]

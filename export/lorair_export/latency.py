@@ -15,7 +15,9 @@ from torch import Tensor
 from lorair.errors import LorairError
 from lorair.photographs import examples
 from lorair.runtime import Runtime
-from lorair_export.parity import EQUAL_DB, TOLERANCES, photograph_at
+from lorair_export.onnx_profile import graph_part_times
+from lorair_export.parity import TOLERANCES, photograph_at, psnr_db
+from lorair_export.runtimes import OnnxRuntime
 
 # Worker threads spin for some milliseconds after a call, on the cores that the next model wants.
 SETTLE_S: Final = 0.02
@@ -97,7 +99,8 @@ def measure(runtimes: Mapping[str, Runtime], batches: Sequence[Tensor], rounds: 
     accepted = [name for name, row in rows.items() if row.refused is None]
     times = interleaved([runtimes[name] for name in accepted], batches, rounds)
     for name, taken in zip(accepted, times, strict=True):
-        rows[name] = replace(rows[name], **summary(taken, batch), **part_times(runtimes[name], batches[0]))
+        parts = part_times(name, runtimes[name], batches[0])
+        rows[name] = replace(rows[name], **summary(taken, batch), **parts)
     return list(rows.values())
 
 
@@ -119,7 +122,7 @@ def judged(name: str, runtime: Runtime, case: Case, batches: Sequence[Tensor], e
         found = [runtime.restore(images, None) for images in batches]
     except (ValueError, LorairError) as error:
         return replace(row, refused=str(error))
-    nearness = [_psnr_db(right[0], restored) for right, (restored, _) in zip(expected, found, strict=True)]
+    nearness = [psnr_db(right[0], restored) for right, (restored, _) in zip(expected, found, strict=True)]
     gates = max((gates - right[1]).abs().max().item() for right, (_, gates) in zip(expected, found, strict=True))
     tolerance = TOLERANCES[getattr(runtime, "precision", "fp32")]
     if min(nearness) >= tolerance.psnr_db and gates <= tolerance.gates:
@@ -170,8 +173,10 @@ def summary(times_ms: Sequence[float], batch: int) -> dict[str, float]:
     }
 
 
-def part_times(runtime: Runtime, images: Tensor) -> dict[str, float]:
-    """Median milliseconds of routing and of restoring, empty where the runtime does not part them."""
+def part_times(name: str, runtime: Runtime, images: Tensor) -> dict[str, float]:
+    """Milliseconds of routing and of restoring, empty where the runtime does not part them."""
+    if isinstance(runtime, OnnxRuntime):
+        return graph_part_times(name, runtime, images, PART_CALLS)
     routing = runtime.route(images)
     if routing is None:
         return {}
@@ -184,11 +189,3 @@ def case_batches(case: Case) -> list[Tensor]:
     """The example photographs, scaled and cropped to a case: batches of float32 [B, 3, H, W] in [0, 1]."""
     photographs = cycle(photograph_at(path, case.height, case.width) for path in examples())
     return [torch.stack(list(islice(photographs, case.batch))) for _ in range(BATCHES)]
-
-
-def _psnr_db(expected: Tensor, restored: Tensor) -> float:
-    """PSNR of float images over the batch; ``EQUAL_DB`` where they are equal, 0 where not finite."""
-    if not restored.isfinite().all():
-        return 0.0
-    mse = (restored.double() - expected.double()).square().mean().item()
-    return min(EQUAL_DB, -10 * math.log10(mse)) if mse > 0 else EQUAL_DB

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from lorair_export import cli_bench, latency
-from lorair_export.cold_start import ColdStart
+from lorair_export.cold_start import ColdStart, cold_start
 from lorair_export.latency import Case, Rounds, case_batches, interleaved, measure
 from lorair_export.latency_report import record_of, write_report
+from lorair_export.onnx_profile import milliseconds_by_part
+from lorair_export.runtimes import OnnxRuntime
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
+from lorair.runtime import TorchRuntime
 
 DELAYS_MS = (10.0, 11.0, 30.0, 12.0, 13.0, 14.0, 200.0)
 
@@ -153,6 +156,42 @@ def test_report_is_complete(clock, tmp_path) -> None:
     assert read["rows"][0]["calls"] == 3 and read["rows"][0]["refused"] is None
     assert read["rows"][1]["p50_ms"] is None and "dB" in read["rows"][1]["refused"]
     assert written[1].read_bytes()[:4] == b"\x89PNG"
+
+
+def node(name: str, start: int, duration: int) -> dict:
+    return {"cat": "Node", "name": f"{name}_kernel_time", "ts": start, "dur": duration}
+
+
+def test_profile_counts_nodes_by_their_names_after_the_warm_up() -> None:
+    def run(start: int) -> list[dict]:
+        return [
+            {"cat": "Session", "name": "model_run", "ts": start, "dur": 9000},
+            node("router/a", start + 100, 1000),
+            node("restorer/b", start + 2000, 3000),
+            node("reorder_token_7", start + 5000, 500),
+            node("router/c", start + 6000, 2000),
+        ]
+
+    events = [*run(0), *run(10_000), *run(20_000)]
+    spent = milliseconds_by_part(events[::-1], skip_runs=1)
+    assert spent == {"router": pytest.approx(6.0), "restorer": pytest.approx(7.0)}
+
+
+def test_graph_is_measured_in_parts(merged) -> None:
+    batches = case_batches(Case(96, 64))
+    runtimes = {"best.pt": TorchRuntime(merged.model), str(merged.folder): OnnxRuntime.open(str(merged.folder), "cpu")}
+    torch_row, onnx_row = measure(runtimes, batches, Rounds(warmup=1, iters=3))
+    assert onnx_row.refused is None and onnx_row.psnr_db >= 80
+    for row in (torch_row, onnx_row):
+        assert row.router_ms > 0 and 0 < row.restorer_ms < 1000
+    left = [path for path in merged.folder.iterdir() if path.suffix == ".json" and path.name != "manifest.json"]
+    assert left == []
+
+
+def test_cold_start_is_that_of_a_fresh_process(export_checkpoint) -> None:
+    started = cold_start(str(export_checkpoint), "cpu", Case(48, 48))
+    assert started.load_ms > 0 and started.first_call_ms > 0
+    assert started.peak_rss_mib is None or 100 < started.peak_rss_mib < 8000
 
 
 @pytest.mark.parametrize(("error", "exit_code"), [(0.0, 0), (0.5, 6)])

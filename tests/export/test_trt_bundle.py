@@ -1,0 +1,117 @@
+import shutil
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from lorair_export import cli
+from lorair_export.cli_trt import profiles_from, shape_from
+from lorair_export.engine_runtime import EngineRuntime
+from lorair_export.lowering import Lowering
+from lorair_export.manifest import Profile, read_bundle
+from lorair_export.runtimes import OnnxRuntime
+from lorair_export.tensorrt import EngineSpec, Flavour, find_tensorrt
+from lorair_export.trt_bundle import add_engine, engine_name, graph_for, sides_taken
+
+SMALL = Profile((1, 3, 48, 48), (1, 3, 64, 64), (1, 3, 96, 160))
+
+
+@pytest.fixture
+def rtx() -> Flavour:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    return find_tensorrt("rtx")
+
+
+def flavour(version: str, **members: int) -> Flavour:
+    module = ModuleType("fake")
+    module.__version__ = version
+    if members:
+        module.ComputeCapability = SimpleNamespace(__members__=members)
+    return Flavour(module)
+
+
+def test_names_tell_what_a_plan_is_bound_to() -> None:
+    rtx = flavour("1.7.1.116", SM75=75, SM86=86, SM120=120)
+    assert rtx.compute_capabilities == ("7.5", "8.6", "12.0")
+    assert engine_name(rtx, "fp32", ("8.6", "8.9", "12.0")) == "model.fp32.rtx1.7.1.engine"
+    assert engine_name(rtx, "fp32", ("8.6",)) == "model.fp32.rtx1.7.1.sm86.engine"
+    assert engine_name(flavour("11.4.0.106"), "fp32", ("9.0",)) == "model.fp32.trt11.4.0.sm90.plan"
+
+
+def test_graph_holds_every_profile() -> None:
+    spec, reason = graph_for([SMALL], "auto", "fp32")
+    assert (spec.lowering, spec.max_batch, spec.min_size, spec.max_size) == (Lowering.MERGED, 1, 48, 160)
+    larger = Profile((1, 3, 32, 64), (2, 3, 64, 64), (4, 3, 64, 64))
+    spec, reason = graph_for([SMALL, larger], "auto", "fp32")
+    assert (spec.lowering, spec.max_batch, spec.min_size, spec.max_size) == (Lowering.LOW_RANK, 4, 32, 160)
+    assert "4 images" in reason
+
+
+def test_sides_are_those_of_any_aspect_in_the_largest_profile() -> None:
+    assert sides_taken([SMALL]) == (48, 96)
+    assert sides_taken([Profile(*[(1, 3, 256, 256)] * 3), SMALL]) == (256, 256)
+    with pytest.raises(ValueError, match="a square fits"):
+        sides_taken([Profile(*[(1, 3, 64, 96)] * 3)])
+
+
+def test_shapes_of_the_command_line() -> None:
+    assert shape_from("1x3x256X384") == (1, 3, 256, 384)
+    assert profiles_from([], ["1x3x64x64"], []) == (Profile(*[(1, 3, 64, 64)] * 3),)
+    assert profiles_from(["1x3x48x48"], ["1x3x64x64"], ["1x3x96x160"]) == (SMALL,)
+    assert profiles_from([], [], [])[0].max == (1, 3, 512, 512)
+    with pytest.raises(ValueError, match="got 1, 2 and 1"):
+        profiles_from(["1x3x32x32"] * 2, ["1x3x64x64"], [])
+    for wrong in ("3x64x64", "1x4x64x64", "1x3x64x-1", "image:1x3x8x8"):
+        with pytest.raises(ValueError, match="1x3x256x256"):
+            shape_from(wrong)
+
+
+def test_both_lowerings_build_into_their_bundle(rtx, exported, tmp_path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(exported.folder, folder)
+    batch = exported.manifest.max_batch
+    profile = Profile((1, 3, 48, 48), (1, 3, 64, 64), (batch, 3, 96, 160))
+    add_engine(folder, rtx, EngineSpec((profile,)))
+    manifest = read_bundle(folder)
+    assert (manifest.runtime, manifest.model) == ("tensorrt", engine_name(rtx, "fp32", ("8.6", "8.9", "12.0")))
+    assert set(manifest.files) == {"model.onnx", manifest.model} and manifest.profiles == (profile,)
+    assert (manifest.size_range, manifest.parity) == ((48, 96), exported.manifest.parity)
+    assert manifest.engine["version"] == rtx.version and manifest.engine["parity"] == []
+    assert manifest.engine["compute_capabilities"] == ["8.6", "8.9", "12.0"]
+    assert manifest.engine["activation_mib"][0] > batch * 4 * 16 * 96 * 160 / 2**20
+    assert EngineRuntime.accepts(str(folder)) and not OnnxRuntime.accepts(str(folder))
+
+
+def run(monkeypatch, *arguments: str) -> int | str | None:
+    monkeypatch.setattr("sys.argv", ["lorair-export", "trt", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, monkeypatch, tmp_path, capsys) -> None:
+    target = tmp_path / "bundle"
+    shapes = ["--min-shape", "1x3x48x48", "--opt-shape", "1x3x64x64", "--max-shape", "1x3x96x96"]
+    code = run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(target), "--backend", "rtx", *shapes)
+    told = capsys.readouterr().err
+    assert code == 0, told
+    manifest = read_bundle(target)
+    assert manifest.engine["flavour"] == "rtx" and len(manifest.parity) > 0
+    assert str(target / manifest.model) in told and "8.6, 8.9, 12.0" in told
+    assert "parity of the graph: " in told and "parity of the engine: not checked" in told
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--backend", "rtx", "--compute-capability", "9.0"], 5, "it knows 7.5"),
+        (["--backend", "rtx", "--opt-level", "3"], 5, "--opt-level"),
+        (["--opt-shape", "64x64"], 2, "1x3x256x256"),
+        (["--min-shape", "1x3x64x64", "--opt-shape", "1x3x32x32"], 2, "min <= opt <= max"),
+        (["--max-shape", "2x3x64x64", "--opt-shape", "1x3x64x64", "--lowering", "merged"], 2, "use low-rank"),
+    ],
+)
+def test_refused_before_anything_is_done(rtx, export_checkpoint, monkeypatch, tmp_path, capsys, options, code, words):
+    target = tmp_path / "bundle"
+    assert run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(target), *options) == code
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
