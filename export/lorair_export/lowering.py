@@ -187,8 +187,8 @@ def lowered_restorer(model: LoRAIR, lowering: Lowering, max_size: int, dtype: to
     local = window is not None and window < largest
     _replace(net, ChannelAttention, partial(StaticAttention, local=local))
     restorer = MergedRestorer(net) if lowering is Lowering.MERGED else LowRankRestorer(net)
+    restorer.to(model.device, dtype)
     if dtype is not torch.float32:
-        restorer.to(dtype)
         _replace(net, LayerNorm2d, Float32Norm)
     return restorer
 

@@ -28,9 +28,9 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 class GraphSpec:
     """What graph to make of a model.
 
-    ``precision`` is what the restorer computes in, fp32 or fp16, ``max_batch`` the most images per call (1 with the merged
-    lowering), ``min_size`` and ``max_size`` the smallest and largest height and width in pixels; where they
-    are equal the graph is of fixed size.
+    ``precision`` is what the restorer computes in, fp32 or fp16; ``max_batch`` the most images per call, 1 with
+    the merged lowering; ``min_size`` and ``max_size`` the smallest and largest height and width in pixels. Where
+    they are equal the graph is of fixed size.
 
     Raises ValueError where an option is out of range or two contradict each other.
     """
@@ -91,6 +91,7 @@ def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None) ->
         spec: None for the merged graph of one image.
 
     Raises:
+        ValueError: the model is in training mode.
         RuntimeUnavailableError: a package of the ``export`` extra is missing.
         ExportError: the graph cannot be made or does not pass the checker.
     """
@@ -128,8 +129,7 @@ def _exported(model: LoRAIR, spec: GraphSpec) -> torch.onnx.ONNXProgram:
     dtype = PRECISIONS[spec.precision]
     restorer = lowered_restorer(model, spec.lowering, spec.max_size, dtype)
     graph = RestoringGraph(model.router, restorer, dtype).eval()
-    device = model.device
-    image = torch.zeros(spec.max_batch, 3, spec.min_size, spec.max_size, device=device)
+    image = torch.zeros(spec.max_batch, 3, spec.min_size, spec.max_size, device=model.device)
     try:
         program = torch.onnx.export(
             graph,
