@@ -1,5 +1,6 @@
 """The command `lorair-bench latency`."""
 
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,8 +41,11 @@ def latency(
     rounds = Rounds(warmup, iters, duration)
     runtimes = {target: open_runtime(target, device) for target in model}
     reference = reference_of(runtimes)
-    rows = [row for case in cases for row in _rows(runtimes, case, rounds, device)]
     console = Console()
+    rows: list[Row] = []
+    for case in cases:
+        print(f"measuring {case}", file=sys.stderr)
+        rows += _rows(runtimes, case, rounds, device)
     console.print(table_of(rows))
     if output is not None:
         record = record_of(rows, reference, rounds, device, machine_facts())

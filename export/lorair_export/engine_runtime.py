@@ -52,7 +52,7 @@ class EngineRuntime:
         if resolved.type != "cuda":
             raise RuntimeUnavailableError(
                 f"{target} holds a TensorRT engine, which runs on an NVIDIA GPU and not on {resolved}; "
-                "make a bundle for it with 'lorair-export onnx'"
+                f"name its graph instead: {Path(target) / manifest.engine['graph']}"
             )
         return cls(Path(target), manifest, find_tensorrt(manifest.engine["flavour"]), resolved)
 

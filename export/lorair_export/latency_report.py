@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def record_of(
     return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
+        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
         "reference": reference,
         "settings": {
             **asdict(rounds),

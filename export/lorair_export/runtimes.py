@@ -1,5 +1,6 @@
 """Running a bundle's graph by ONNX Runtime, on a CPU or an NVIDIA GPU."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,10 @@ class OnnxRuntime:
             RuntimeUnavailableError: ONNX Runtime is missing, or does not get the device.
             ExportError: the bundle is damaged, or a graph has no manifest beside it.
         """
-        folder = Path(target).parent if target.endswith(".onnx") else Path(target)
-        return cls(folder, read_bundle(folder), device)
+        path = Path(target)
+        if path.suffix == ".onnx":
+            return cls(path.parent, replace(read_bundle(path.parent), model=path.name), device)
+        return cls(path, read_bundle(path), device)
 
     def route(self, images: Tensor) -> Routing | None:
         return None

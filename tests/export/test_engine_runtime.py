@@ -87,7 +87,7 @@ def bundle(tmp_path):
         degradations=("noise", "rain"),
         local_window=None,
         profiles=(SMALL, LARGE),
-        engine={"flavour": "rtx"},
+        engine={"flavour": "rtx", "graph": "model.onnx"},
     )
     write_manifest(tmp_path, manifest)
     return tmp_path, manifest
@@ -134,7 +134,7 @@ def test_foreign_plan_is_unavailable_with_the_library_s_reason(bundle, no_cuda_n
 
 
 def test_cpu_is_told_what_to_do(bundle) -> None:
-    with pytest.raises(RuntimeUnavailableError, match="lorair-export onnx") as refused:
+    with pytest.raises(RuntimeUnavailableError, match=r"its graph instead: .*model\.onnx") as refused:
         EngineRuntime.open(str(bundle[0]), "cpu")
     assert refused.value.exit_code == 3
 

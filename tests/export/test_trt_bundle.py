@@ -2,6 +2,7 @@ import shutil
 from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 from lorair_export import cli
 from lorair_export.cli_trt import profiles_from, shape_from
 from lorair_export.engine_runtime import EngineRuntime
@@ -78,6 +79,10 @@ def test_both_lowerings_build_into_their_bundle(rtx, exported, tmp_path) -> None
     assert manifest.engine["compute_capabilities"] == ["8.6", "8.9", "12.0"]
     assert manifest.engine["activation_mib"][0] > batch * 4 * 16 * 96 * 160 / 2**20
     assert EngineRuntime.accepts(str(folder)) and not OnnxRuntime.accepts(str(folder))
+    images = torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0))
+    restored, _ = OnnxRuntime.open(str(folder / "model.onnx"), "cpu").restore(images, None)
+    expected, _ = OnnxRuntime.open(str(exported.folder), "cpu").restore(images, None)
+    torch.testing.assert_close(restored, expected)
 
 
 def run(monkeypatch, *arguments: str) -> int | str | None:
