@@ -1,7 +1,7 @@
 """Photographs, and the degraded pairs that are made of them for training and validation."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -116,6 +116,9 @@ class DegradedBatches(Dataset[Batch]):
     def __len__(self) -> int:
         return self.steps
 
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[step] for step in range(self.steps))
+
     def __getitem__(self, step: int) -> Batch:
         rng = np.random.default_rng((*self.seed, step))
         height, width = self.shapes.draw(rng, self.photographs)
@@ -154,9 +157,10 @@ class ValidationPairs(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self.photographs) * len(self.degradations)
 
+    def __iter__(self) -> Iterator[Batch]:
+        return (self[index] for index in range(len(self)))
+
     def __getitem__(self, index: int) -> Batch:
-        if index >= len(self):
-            raise IndexError(index)
         photograph, label = divmod(index, len(self.degradations))
         kind = self.degradations[label]
         clean = _to_float(_centre(self.photographs[photograph], self.crop))

@@ -26,7 +26,7 @@ def add_noise(image: FloatImage, rng: np.random.Generator, *, sigma: float | Non
     """Add independent Gaussian noise to every sample; `sigma` on the 0-255 scale, by default U(15, 50)."""
     sigma = _uniform(rng, 15, 50) if sigma is None else sigma
     noise = rng.standard_normal(image.shape, dtype=np.float32)
-    return _clip(image + noise * np.float32(sigma / 255))
+    return _clip(image + np.float32(sigma / 255) * noise)
 
 
 def add_rain(image: FloatImage, rng: np.random.Generator, *, layers: int | None = None) -> FloatImage:
@@ -44,7 +44,7 @@ def add_rain(image: FloatImage, rng: np.random.Generator, *, layers: int | None 
         drops = _sparse_field(rng, streaks.shape, _uniform(rng, *density)) * np.float32(_uniform(rng, 0.4, 0.9))
         kernel = _line_kernel(_uniform(rng, 16, 40), _uniform(rng, 0.5, 1), angle)
         streaks += cv2.filter2D(drops, -1, kernel, borderType=cv2.BORDER_REFLECT)
-    return _clip(image + np.minimum(streaks, 0.9)[..., None])
+    return _clip(image + np.minimum(streaks, np.float32(0.9))[..., None])
 
 
 def add_haze(
@@ -166,8 +166,8 @@ def _haze_distance(rng: np.random.Generator, height: int, width: int) -> FloatIm
     ramp = np.linspace(_uniform(rng, 0.5, 1), _uniform(rng, 0, 0.5), height, dtype=np.float32)[:, None]
     coarse = rng.uniform(0, 1, (4, 4)).astype(np.float32)
     field = np.clip(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
-    weight = np.float32(_uniform(rng, 0.2, 0.8))
-    return 0.25 + 0.75 * (weight * ramp + (1 - weight) * field)
+    weight = _uniform(rng, 0.2, 0.8)
+    return (0.25 + 0.75 * (weight * ramp + (1 - weight) * field)).astype(np.float32)
 
 
 def _line_kernel(length: float, width: float, angle: float) -> FloatImage:

@@ -1,0 +1,152 @@
+import io
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lorair.degradations import (
+    DEGRADATIONS,
+    FloatImage,
+    add_haze,
+    add_noise,
+    add_rain,
+    add_snow,
+    compress_jpeg,
+    darken,
+    degrade,
+)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def scene() -> FloatImage:
+    """A smooth 8-bit scene of every brightness, 96 x 144."""
+    y, x = np.mgrid[0:96, 0:144]
+    channels = [0.5 + 0.45 * np.sin(x / 17 + phase) * np.cos(y / 23) for phase in (0, 1, 2)]
+    return (np.rint(np.stack(channels, axis=2) * 255) / 255).astype(np.float32)
+
+
+def grey(level: float, height: int = 128, width: int = 160) -> FloatImage:
+    return np.full((height, width, 3), level, np.float32)
+
+
+@pytest.mark.parametrize("kind", DEGRADATIONS)
+def test_degraded_image_is_what_an_8_bit_file_holds(kind: str, scene: FloatImage, rng: np.random.Generator) -> None:
+    before = scene.copy()
+    degraded = degrade(scene, kind, rng)
+    assert degraded.shape == scene.shape and degraded.dtype == np.float32
+    levels = degraded.astype(np.float64) * 255
+    assert np.abs(levels - np.rint(levels)).max() < 1e-4 and levels.min() >= 0 and levels.max() <= 255
+    assert np.array_equal(scene, before)
+    assert np.square(degraded - scene).mean() > 1e-5
+
+
+@pytest.mark.parametrize("kind", DEGRADATIONS)
+def test_the_generator_alone_decides(kind: str, scene: FloatImage) -> None:
+    first, again, other = (degrade(scene, kind, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_unknown_degradation_is_named(scene: FloatImage, rng: np.random.Generator) -> None:
+    with pytest.raises(ValueError, match=r"'fog'.*noise, rain, haze"):
+        degrade(scene, "fog", rng)
+
+
+def test_noise_has_the_sigma_asked_for(rng: np.random.Generator) -> None:
+    noise = 255 * (add_noise(grey(0.5), rng, sigma=25) - 0.5)
+    samples = noise.size
+    assert noise.mean() == pytest.approx(0, abs=4 * 25 / math.sqrt(samples))
+    assert noise.std() == pytest.approx(25, rel=4 / math.sqrt(2 * samples))
+    between_channels = np.asarray(np.corrcoef(noise.reshape(-1, 3).T))[np.triu_indices(3, 1)]
+    assert np.abs(between_channels).max() < 4 / math.sqrt(samples / 3)
+
+
+def test_noise_is_drawn_from_15_to_50() -> None:
+    drawn = [255 * add_noise(grey(0.5), np.random.default_rng(seed)).std() for seed in range(40)]
+    assert 14.5 < min(drawn) < 22 and 42 < max(drawn) < 50.5
+
+
+def test_noise_is_clipped_to_the_range(rng: np.random.Generator) -> None:
+    noisy = add_noise(grey(0.98), rng, sigma=50)
+    assert noisy.max() == 1 and noisy.min() >= 0
+
+
+def test_rain_only_brightens_and_heavy_rain_covers_more(rng: np.random.Generator) -> None:
+    dry = grey(0.2)
+    light, heavy = (add_rain(dry, rng, layers=layers) for layers in (1, 4))
+    covered = [float((wet - dry > 0.02).mean()) for wet in (light, heavy)]
+    assert light.min() >= np.float32(0.2) and heavy.max() <= 1
+    assert 0.005 < covered[0] < 0.2 and 2 * covered[0] < covered[1] < 0.8
+
+
+def test_rain_is_the_same_grey_in_all_channels(scene: FloatImage, rng: np.random.Generator) -> None:
+    added = add_rain(scene * np.float32(0.1), rng, layers=1) - scene * np.float32(0.1)
+    assert np.abs(added - added.mean(axis=2, keepdims=True)).max() < 1e-6
+
+
+def test_rain_streaks_run_along_the_vertical(rng: np.random.Generator) -> None:
+    streaks = np.mean([add_rain(grey(0.0), rng, layers=1).mean(axis=2) for _ in range(6)], axis=0)
+    down, across = (np.square(np.diff(streaks, axis=axis)).mean() for axis in (0, 1))
+    assert down < across
+
+
+def test_haze_follows_the_scattering_model(scene: FloatImage) -> None:
+    """Black and white scenes under one seed give A and t; a third scene must agree with them."""
+
+    def hazy(image: FloatImage) -> FloatImage:
+        return add_haze(image, np.random.default_rng(5), beta=1.5, airlight=0.9)
+
+    black, white = hazy(np.zeros_like(scene)), hazy(np.ones_like(scene))
+    transmission = white - black
+    assert transmission.min() >= math.exp(-1.5) - 1e-6 and transmission.max() <= math.exp(-1.5 * 0.25) + 1e-6
+    assert np.ptp(transmission) > 0.05
+    np.testing.assert_allclose(black, 0.9 * (1 - transmission), atol=1e-6)
+    np.testing.assert_allclose(hazy(scene), scene * transmission + 0.9 * (1 - transmission), atol=1e-6)
+
+
+def test_haze_is_smooth(rng: np.random.Generator) -> None:
+    hazy = add_haze(grey(0.0), rng)
+    assert max(np.abs(np.diff(hazy, axis=axis)).max() for axis in (0, 1)) < 0.05
+
+
+def test_snow_composites_white(scene: FloatImage) -> None:
+    """J (1 - m) + m is affine in J, so a black scene gives m for every other one."""
+    mask = add_snow(np.zeros_like(scene), np.random.default_rng(7))
+    snowy = add_snow(scene, np.random.default_rng(7))
+    np.testing.assert_allclose(snowy, scene * (1 - mask) + mask, atol=1e-6)
+
+
+def test_a_higher_threshold_gives_less_snow() -> None:
+    cover = [add_snow(grey(0.0), np.random.default_rng(1), threshold=threshold).mean() for threshold in (1.9, 2.4)]
+    assert 0.005 < cover[1] < cover[0] < 0.25
+
+
+def test_low_light_raises_a_grey_level_to_gamma(rng: np.random.Generator) -> None:
+    dark = darken(grey(0.6), rng, gamma=2.5, sigma=2.5)
+    assert dark.mean() == pytest.approx(0.6**2.5, abs=1e-3)
+    assert 255 * dark.std() == pytest.approx(2.5, rel=0.02)
+
+
+def test_low_light_keeps_hues(rng: np.random.Generator) -> None:
+    colour = grey(1.0) * np.array([0.8, 0.4, 0.2], np.float32)
+    dark = darken(colour, rng, gamma=2, sigma=0).mean(axis=(0, 1))
+    np.testing.assert_allclose(dark / dark.max(), [1, 0.5, 0.25], atol=1e-5)
+
+
+def test_jpeg_equals_a_file_written_and_read_by_pillow(scene: FloatImage, rng: np.random.Generator) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.rint(scene * 255).astype(np.uint8)).save(file, "JPEG", quality=17)
+    expected = np.asarray(Image.open(file))
+    assert np.array_equal(np.rint(compress_jpeg(scene, rng, quality=17) * 255).astype(np.uint8), expected)
+
+
+def test_jpeg_of_lower_quality_is_further_from_the_scene(scene: FloatImage, rng: np.random.Generator) -> None:
+    noisy = add_noise(scene, rng, sigma=15)
+    errors = [np.square(compress_jpeg(noisy, rng, quality=quality) - noisy).mean() for quality in (10, 20, 40, 95)]
+    assert errors == sorted(errors, reverse=True)
