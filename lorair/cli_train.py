@@ -47,7 +47,7 @@ def train(
     from lorair.config import PRESETS
     from lorair.data import PhotographFolder
     from lorair.device import resolve_device
-    from lorair.training import ORDER, RECIPES, TrainingRun
+    from lorair.training import ORDER, RECIPES, StageName, StageRecipe, TrainingRun
 
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}; choose one of {', '.join(PRESETS)}")
@@ -60,7 +60,9 @@ def train(
     if degradations is not None:
         config = replace(config, degradations=tuple(degradations.split(",")))
     steps = {"router": router_steps, "pretrain": pretrain_steps, "finetune": finetune_steps}
-    stages = {name: replace(stage, steps=steps[name] or stage.steps) for name, stage in RECIPES[recipe].items()}
+    stages: dict[StageName, StageRecipe] = {
+        name: replace(stage, steps=steps[name] or stage.steps) for name, stage in RECIPES[recipe].items()
+    }
     if train_all:
         stages["finetune"] = replace(stages["finetune"], trained="all")
     run = TrainingRun(

@@ -94,7 +94,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             validate_every=250,
         ),
         "pretrain": StageRecipe(
-            steps=3000,
+            steps=2500,
             batch_size=16,
             shapes=CropShapes(96, 96),
             learning_rate=2e-3,

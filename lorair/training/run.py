@@ -1,14 +1,15 @@
 """A training run: the stages in order, in one folder that holds all they leave."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from rich.console import Console
+from torch import Tensor, nn
 
 import lorair
 from lorair.checkpoint import Checkpoint, checkpoint_of, model_of, read_checkpoint, write_checkpoint
@@ -69,32 +70,32 @@ class TrainingRun:
         before = self._before(name)
         torch.manual_seed(self.seed)
         model = self._untrained() if before is None else model_of(before)
-        training = {} if before is None else before.training
         run_stage(
-            model.to(self.device, memory_format=torch.channels_last),
+            model.to(self.device).to(memory_format=torch.channels_last),
             STAGES[name],
             self.recipe[name],
             self._batches(name, self.recipe[name].steps),
             score=partial(self._score, name),
-            keep=lambda model: self._write(name, checkpoint_of(model, training=training)),
+            keep=partial(self._keep, name, before),
             state_path=self.folder / f"{name}.state",
             progress=progress,
             workers=self.workers,
         )
-        self._finish(name)
+        self._complete(name)
 
     def _untrained(self) -> LoRAIR:
         model = LoRAIR(self.config)
-        weight_by_frequency(model.router.tower.conv1)
+        weight_by_frequency(cast(nn.Conv2d, model.router.tower.conv1))
         return model
 
     def _before(self, name: StageName) -> Checkpoint | None:
         """What the stage builds on: the stage before it in this folder, else the checkpoint to start from."""
-        previous = self.folder / f"{ORDER[ORDER.index(name) - 1]}.pt"
-        if name != ORDER[0] and previous.exists():
-            return read_checkpoint(previous)
-        if name != ORDER[0] and self.start is None:
-            raise TrainingError(f"stage {name} builds on {previous}, which is missing: train that stage first")
+        if earlier := _earlier(name):
+            path = self.folder / f"{earlier[-1]}.pt"
+            if path.exists():
+                return read_checkpoint(path)
+            if self.start is None:
+                raise TrainingError(f"stage {name} builds on {path}, which is missing: train that stage first")
         if self.start is not None and self.start.config != self.config:
             raise TrainingError("the checkpoint to start from has another configuration than the one to be trained")
         return self.start
@@ -119,10 +120,18 @@ class TrainingRun:
             return router_accuracy(model, self._pairs(None))
         return restored_psnr(model, self._pairs(PERIODIC_CROP), experts=name == "finetune")
 
-    def _finish(self, name: StageName) -> None:
-        """Complete the stage's checkpoint: mean priors after the router, and what was measured of it."""
+    def _keep(self, name: StageName, before: Checkpoint | None, model: LoRAIR) -> None:
+        """Write the stage's checkpoint, with what is known of the stages before it."""
+        known = {} if before is None else before.training
+        stages = {stage: facts for stage, facts in known.get("stages", {}).items() if stage in _earlier(name)}
+        frozen_tower = name != "router" or self.recipe[name].trained == "head"
+        clip = before.clip if before is not None and frozen_tower else None
+        self._write(name, checkpoint_of(model, clip=clip, training={**known, "stages": stages}))
+
+    def _complete(self, name: StageName) -> None:
+        """Add to the stage's checkpoint the mean priors, after the router, and what was measured of it."""
         checkpoint = read_checkpoint(self.folder / f"{name}.pt")
-        stages = dict(checkpoint.training.get("stages", {}))
+        stages = dict(checkpoint.training["stages"])
         if name in stages:
             return
         model = model_of(checkpoint).to(self.device)
@@ -141,16 +150,24 @@ class TrainingRun:
             "validation_photographs": len(self.validation),
             "stages": stages,
         }
-        self._write(name, checkpoint_of(model, training=training))
+        self._write(name, replace(checkpoint, mean_priors=_on_cpu(model.mean_priors), training=training))
 
-    def _prior_batches(self) -> Sequence[Batch]:
+    def _prior_batches(self) -> Iterator[Batch]:
         """Crops as the router was trained on and as the restorer is, none of them trained on."""
-        batches = [self._batches(name, PRIOR_BATCHES, stream=1) for name in ORDER[:2]]
-        return [part[step] for part in batches for step in range(PRIOR_BATCHES)]
+        for name in ORDER[:2]:
+            yield from self._batches(name, PRIOR_BATCHES, stream=1)
 
     def _write(self, name: StageName, checkpoint: Checkpoint) -> None:
         for path in (self.folder / f"{name}.pt", self.folder / BEST):
             write_checkpoint(path, checkpoint)
+
+
+def _earlier(name: StageName) -> tuple[StageName, ...]:
+    return ORDER[: ORDER.index(name)]
+
+
+def _on_cpu(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.detach().cpu()
 
 
 def _plain(recipe: StageRecipe) -> dict[str, Any]:

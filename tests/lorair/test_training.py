@@ -1,0 +1,269 @@
+import io
+import itertools
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from torch import Tensor
+
+from lorair.checkpoint import read_checkpoint
+from lorair.config import ModelConfig
+from lorair.data import Batch, CropShapes, DegradedBatches, PhotographFolder
+from lorair.errors import TrainingError
+from lorair.experts import ExpertConv2d
+from lorair.model import LoRAIR
+from lorair.training import RECIPES, StageRecipe, TrainingRun
+from lorair.training.evaluation import mean_priors, restored_psnr, router_accuracy
+from lorair.training.initial import weight_by_frequency
+from lorair.training.loop import run_stage
+from lorair.training.progress import StageProgress
+from lorair.training.stages import STAGES, Stage, psnr_loss
+
+BRIEF = StageRecipe(
+    steps=6,
+    batch_size=4,
+    shapes=CropShapes(24, 24),
+    learning_rate=2e-3,
+    final_learning_rate=1e-4,
+    trained="all",
+    gradient_clip=1.0,
+    validate_every=2,
+)
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> PhotographFolder:
+    folder = tmp_path_factory.mktemp("photographs")
+    y, x = np.mgrid[0:48, 0:64]
+    for index in range(2):
+        shades = [128 + 100 * np.sin((x + 5 * index) / 9 + phase) * np.cos(y / 11) for phase in (0, 1, 2)]
+        Image.fromarray(np.stack(shades, axis=2).astype(np.uint8)).save(folder / f"{index}.png")
+    return PhotographFolder(folder)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def batches(photographs: PhotographFolder, config: ModelConfig, recipe: StageRecipe) -> DegradedBatches:
+    return DegradedBatches(
+        photographs, config.degradations, recipe.shapes, recipe.batch_size, recipe.steps, 0, recipe.tasks
+    )
+
+
+def quiet() -> Console:
+    return Console(file=io.StringIO())
+
+
+def train_stage(
+    model: LoRAIR,
+    stage: Stage,
+    recipe: StageRecipe,
+    data: DegradedBatches,
+    state: Path,
+    scores: Iterable[float] | None = None,
+) -> int:
+    """Run one stage in this process, validations giving `scores`; returns how often the model was kept."""
+    kept: list[LoRAIR] = []
+    values = itertools.repeat(1.0) if scores is None else iter(scores)
+    with StageProgress(quiet()) as progress:
+        run_stage(model, stage, recipe, data, lambda _: {"all": next(values)}, kept.append, state, progress, workers=0)
+    return len(kept)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_trains_its_own_parameters_alone(name, make_model, photographs, tmp_path: Path) -> None:
+    model = make_model()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    recipe = replace(BRIEF, steps=2, trained="experts" if name == "finetune" else "all")
+    train_stage(model, STAGES[name], recipe, batches(photographs, model.config, recipe), tmp_path / "state")
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    factors = {
+        f"restorer.{path}.{factor}"
+        for path, module in model.restorer.named_modules()
+        if isinstance(module, ExpertConv2d)
+        for factor in ("a", "b")
+    }
+    restorer = {key for key in before if key.startswith("restorer.")}
+    allowed = {"router": set(before) - restorer, "pretrain": restorer - factors, "finetune": factors}[name]
+    assert changed <= allowed
+    assert len(changed) > 0.8 * len(allowed) - 1
+
+
+def test_a_frozen_tower_stays(make_model, photographs, tmp_path: Path) -> None:
+    model = make_model()
+    tower = {key: value.clone() for key, value in model.router.tower.state_dict().items()}
+    head = model.router.head.weight.clone()
+    recipe = replace(BRIEF, steps=2, trained="head")
+    train_stage(model, STAGES["router"], recipe, batches(photographs, model.config, recipe), tmp_path / "state")
+    assert all(torch.equal(value, tower[key]) for key, value in model.router.tower.state_dict().items())
+    assert not torch.equal(model.router.head.weight, head)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_the_loss_falls(name, small_config: ModelConfig, photographs, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = LoRAIR(small_config)
+    recipe = replace(BRIEF, steps=40, validate_every=40, trained="all")
+    data = batches(photographs, small_config, recipe)
+
+    def loss() -> float:
+        with torch.no_grad():
+            return sum(STAGES[name].loss(model, data[step], False).item() for step in range(3))
+
+    before = loss()
+    train_stage(model, STAGES[name], recipe, data, tmp_path / "state")
+    assert loss() < before - 0.3
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_resuming_gives_the_uninterrupted_weights(make_model, photographs, tmp_path: Path, bfloat16: bool) -> None:
+    recipe = replace(BRIEF, bfloat16=bfloat16)
+    stage = STAGES["pretrain"]
+    whole, parts = make_model(), make_model()
+    data = batches(photographs, whole.config, recipe)
+    train_stage(whole, stage, recipe, data, tmp_path / "whole")
+
+    calls = 0
+
+    def interrupted(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            raise KeyboardInterrupt
+        return stage.loss(model, batch, bfloat16)
+
+    with pytest.raises(KeyboardInterrupt):
+        train_stage(parts, replace(stage, loss=interrupted), recipe, data, tmp_path / "parts")
+    parts = make_model(seed=1)
+    train_stage(parts, stage, recipe, data, tmp_path / "parts")
+    other = parts.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in whole.state_dict().items())
+
+
+def test_a_state_of_another_recipe_is_refused(make_model, photographs, tmp_path: Path) -> None:
+    model = make_model()
+    data = batches(photographs, model.config, BRIEF)
+    train_stage(model, STAGES["router"], BRIEF, data, tmp_path / "state")
+    with pytest.raises(TrainingError, match="another recipe or seed"):
+        train_stage(model, STAGES["router"], replace(BRIEF, learning_rate=1.0), data, tmp_path / "state")
+
+
+def test_a_loss_that_is_not_finite_names_its_batch(make_model, photographs, tmp_path: Path) -> None:
+    model = make_model()
+    data = batches(photographs, model.config, BRIEF)
+    calls = 0
+
+    def poisoned(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
+        nonlocal calls
+        calls += 1
+        return STAGES["router"].loss(model, batch, bfloat16) * (math.nan if calls == 4 else 1)
+
+    with pytest.raises(TrainingError, match=r"stage router is nan at step 3 \(batch 3, .*snow"):
+        train_stage(model, replace(STAGES["router"], loss=poisoned), BRIEF, data, tmp_path / "state")
+    assert torch.load(tmp_path / "state", weights_only=True)["step"] == 2
+
+
+def test_only_the_best_model_is_kept(make_model, photographs, tmp_path: Path) -> None:
+    model = make_model()
+    data = batches(photographs, model.config, BRIEF)
+    assert train_stage(model, STAGES["router"], BRIEF, data, tmp_path / "state", scores=[3.0, 2.0, 4.0]) == 2
+
+
+def test_learning_rate_warms_up_and_follows_a_cosine() -> None:
+    recipe = replace(BRIEF, steps=111, warmup=10, learning_rate=1.0, final_learning_rate=0.2)
+    rates = [recipe.learning_rate_at(step) for step in range(111)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(torch.optim.SGD([torch.ones(1)], lr=1.0), 100, eta_min=0.2)
+    expected = []
+    for _ in range(101):
+        expected.append(cosine.get_last_lr()[0])
+        cosine.optimizer.step()
+        cosine.step()
+    assert rates[10:] == pytest.approx(expected, abs=1e-9)
+
+
+def test_psnr_loss_is_the_mean_of_negative_psnr() -> None:
+    clean = torch.zeros(2, 3, 8, 8)
+    restored = torch.stack([torch.full((3, 8, 8), 0.1), torch.full((3, 8, 8), 0.01)])
+    assert psnr_loss(restored, clean).item() == pytest.approx(-(20 + 40) / 2, abs=1e-3)
+
+
+def test_frequency_weighting_multiplies_each_wave_by_its_square() -> None:
+    patches = torch.nn.Conv2d(1, 3, 8, bias=False)
+    x = torch.arange(8) * 2 * math.pi / 8
+    waves = [torch.ones(8, 8), torch.cos(3 * x).expand(8, 8), torch.cos(x)[:, None] * torch.cos(2 * x)]
+    with torch.no_grad():
+        patches.weight.copy_(torch.stack(waves)[:, None])
+    weight_by_frequency(patches)
+    for got, wave, gain in zip(patches.weight[:, 0], waves, (1, 9, 5), strict=True):
+        torch.testing.assert_close(got, gain * wave, atol=1e-4, rtol=1e-4)
+
+
+def test_evaluation_by_degradation(make_model) -> None:
+    model = make_model()
+    images = torch.rand(4, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2, 0])
+    with torch.no_grad():
+        routing = model.route(images)
+        plain = model.restorer(images, routing.prior, torch.zeros_like(routing.gates)).clamp(0, 1)
+    hits = (routing.gates.argmax(1) == labels).double()
+    pairs = [Batch(images, plain + 2 / 255, labels)]
+    assert router_accuracy(model, pairs)["noise"] == hits[[0, 3]].mean()
+    assert set(restored_psnr(model, pairs, experts=True)) == {"noise", "rain", "haze"}
+    unclipped = (plain < 1 - 3 / 255).all()
+    assert not unclipped or restored_psnr(model, pairs, experts=False)["rain"] == pytest.approx(42.1, abs=0.2)
+    with pytest.raises(ValueError, match="no images of snow"):
+        mean_priors(model, pairs)
+    filled = [Batch(images, images, torch.tensor([0, 1, 2, 3])), Batch(images[:1], images[:1], torch.tensor([3]))]
+    expected = torch.stack([*routing.prior[:3], (routing.prior[3] + routing.prior[0]) / 2])
+    torch.testing.assert_close(mean_priors(model, filled), expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture
+def make_run(small_config: ModelConfig, photographs, tmp_path: Path) -> Callable[..., TrainingRun]:
+    def make(**changes: object) -> TrainingRun:
+        brief = replace(BRIEF, steps=2)
+        recipe = {"router": brief, "pretrain": brief, "finetune": replace(brief, trained="experts", tasks=2)}
+        settings = {"folder": tmp_path / "run", "config": small_config, "recipe": recipe, "workers": 0}
+        return TrainingRun(photographs=photographs, validation=photographs, **(settings | changes))  # pyright: ignore
+
+    return make
+
+
+def test_a_run_leaves_a_checkpoint_that_tells_its_story(make_run, small_config: ModelConfig) -> None:
+    best = make_run().train(("router", "pretrain", "finetune"), quiet())
+    checkpoint = read_checkpoint(best)
+    assert checkpoint.config == small_config
+    assert checkpoint.mean_priors is not None and checkpoint.mean_priors.shape == (4, small_config.router.prior_dim)
+    story = checkpoint.training
+    assert story["photographs"] == 2 and list(story["stages"]) == ["router", "pretrain", "finetune"]
+    assert story["stages"]["finetune"]["recipe"]["steps"] == 2
+    assert set(story["stages"]["finetune"]["validation"]["rain"]) == {
+        "input_psnr", "plain_psnr", "expert_psnr", "accuracy",
+    }  # fmt: skip
+    modified = best.stat().st_mtime_ns
+    make_run().train(("router", "pretrain", "finetune"), quiet())
+    again = read_checkpoint(best)
+    assert best.stat().st_mtime_ns == modified
+    assert all(torch.equal(tensor, again.state[name]) for name, tensor in checkpoint.state.items())
+
+
+def test_a_stage_needs_the_one_before(make_run) -> None:
+    with pytest.raises(TrainingError, match=r"stage finetune builds on .*pretrain\.pt, which is missing"):
+        make_run().train(("finetune",), quiet())
+
+
+def test_a_frozen_tower_needs_trained_weights(make_run) -> None:
+    with pytest.raises(TrainingError, match="--start"):
+        make_run(recipe=RECIPES["published"]).train(("router",), quiet())
