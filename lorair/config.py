@@ -97,7 +97,7 @@ PRESETS: dict[str, ModelConfig] = {
     "tiny": ModelConfig(
         degradations=("noise", "rain", "haze", "snow", "low_light", "jpeg"),
         router=RouterConfig(
-            tower=TowerConfig(image_size=128, patch_size=16, width=128, layers=4, head_width=32, embed_dim=128)
+            tower=TowerConfig(image_size=192, patch_size=24, width=128, layers=4, head_width=32, embed_dim=128)
         ),
         restorer=RestorerConfig(
             width=16,
