@@ -65,8 +65,9 @@ def trt(
     from lorair.checkpoint import load
     from lorair.runtime import TorchRuntime
     from lorair_export.bundle import bundle_from_checkpoint
+    from lorair_export.flavour import find_tensorrt
     from lorair_export.manifest import new_bundle
-    from lorair_export.tensorrt import EngineSpec, check_spec, find_tensorrt
+    from lorair_export.tensorrt import EngineSpec, check_spec
     from lorair_export.trt_bundle import add_engine, check_engine, graph_for, runs_here, sides_taken
 
     profiles = profiles_from(min_shape or [], opt_shape or [], max_shape or [])

@@ -10,8 +10,8 @@ from lorair.device import resolve_device
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
 from lorair_export.errors import ExportError
+from lorair_export.flavour import Bound, Flavour, find_tensorrt, library_logger
 from lorair_export.manifest import Manifest, Profile, named_runtime, read_bundle
-from lorair_export.tensorrt import Bound, Flavour, find_tensorrt, library_logger
 
 
 class EngineRuntime:

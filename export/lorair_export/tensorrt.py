@@ -1,71 +1,26 @@
 """ONNX -> a TensorRT plan, by one adapter over TensorRT 10 and 11 and TensorRT-RTX.
 
-What a library can do is told by its attributes (:class:`Flavour`), never by its version. Networks are always
-strongly typed: the precision is the one written in the ONNX graph.
+Networks are always strongly typed: the precision is the one written in the ONNX graph.
 """
 
-import importlib
 import logging
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
 from rich.progress import Progress, TaskID
 
 from lorair.errors import RuntimeUnavailableError
 from lorair_export.errors import BuildError
+from lorair_export.flavour import Bound, Flavour, is_noise, library_logger
 from lorair_export.manifest import Profile
 
-Backend = Literal["auto", "tensorrt", "rtx"]
-
-IMPORT_NAMES: Final = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 PORTABLE: Final = ("8.6", "8.9", "12.0")
 RTX_MAGIC: Final = b"vtrt"
 
-# An object of the bindings, whose types are known at run time alone.
-Bound = Any
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Flavour:
-    """A TensorRT found on this machine.
-
-    Classic TensorRT builds for the GPU it runs on; TensorRT-RTX builds ahead of time for named compute
-    capabilities and leaves the choice of kernels to the GPU that loads the plan.
-    """
-
-    module: Bound
-
-    @property
-    def version(self) -> str:
-        return self.module.__version__
-
-    @cached_property
-    def compute_capabilities(self) -> tuple[str, ...]:
-        """What a plan may be built for, as ``("8.6", ...)``; empty: only the GPU at hand."""
-        members = getattr(self.module, "ComputeCapability", None)
-        names = [] if members is None else [name[2:] for name in members.__members__ if name.startswith("SM")]
-        return tuple(f"{digits[:-1]}.{digits[-1]}" for digits in sorted(names, key=int))
-
-    @property
-    def name(self) -> str:
-        return "rtx" if self.compute_capabilities else "tensorrt"
-
-    @property
-    def needs_strong_typing_flag(self) -> bool:
-        """Where a builder can still be told to use fp16, a network is weakly typed unless asked otherwise."""
-        return "FP16" in self.module.BuilderFlag.__members__
-
-    def network_flags(self) -> int:
-        if not self.needs_strong_typing_flag:
-            return 0
-        return 1 << int(self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
 
 @dataclass(frozen=True)
@@ -77,29 +32,6 @@ class Engine:
 
     plan: bytes
     activation_bytes: tuple[int, ...]
-
-
-def find_tensorrt(backend: Backend = "auto") -> Flavour:
-    """The TensorRT to build with; ``auto`` is classic where a GPU is, which it needs, else TensorRT-RTX.
-
-    Raises:
-        RuntimeUnavailableError: it is not installed.
-    """
-    if backend == "auto":
-        import torch
-
-        order = ("tensorrt", "rtx") if torch.cuda.is_available() else ("rtx", "tensorrt")
-    else:
-        order = (backend,)
-    reasons: list[str] = []
-    for kind in order:
-        for name in IMPORT_NAMES[kind]:
-            try:
-                return Flavour(importlib.import_module(name))
-            except (ImportError, OSError) as error:
-                reasons.append(f"{name}: {error}")
-    extras = " or ".join(f"pip install 'lorair[{kind}]'" for kind in order)
-    raise RuntimeUnavailableError(f"no TensorRT can be imported ({'; '.join(reasons)}); {extras}")
 
 
 @dataclass(frozen=True)
@@ -221,7 +153,7 @@ def _parse(parser: Bound, onnx_path: Path, flavour: Flavour) -> None:
 
 def _first_lines(text: str) -> str:
     """The parser's text without the lines of its own failed look-up of a GPU."""
-    lines = [line for line in text.splitlines() if line.strip() and not _is_noise(line)]
+    lines = [line for line in text.splitlines() if line.strip() and not is_noise(line)]
     return " ".join(lines[:2])
 
 
@@ -271,41 +203,6 @@ def _reason(log: Bound, targets: Sequence[str]) -> str:
     elif "Turing" in told and "7.5" in targets:
         hint = "\nleave 7.5 out: it takes no float32 matrix product"
     return f"{told or 'none told'}{hint}"
-
-
-def _is_noise(message: str) -> bool:
-    """Without a driver TensorRT looks for the current GPU at every error, and reports that failing too."""
-    return "catchCudaError" in message
-
-
-@cache
-def library_logger(trt: Bound) -> Bound:
-    """The one logger of a library: the first that a process registers stays for good."""
-
-    class Logger(trt.ILogger):
-        """Warnings go to ``logging``; errors are kept for the exception that ends the build."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.clear()
-
-        def clear(self) -> None:
-            self.errors: list[str] = []
-            self.activation_bytes: list[int] = []
-
-        def told(self) -> str:
-            return "\n  ".join(self.errors)
-
-        def log(self, severity: Bound, msg: str) -> None:
-            if severity == trt.ILogger.WARNING:
-                logger.warning(msg)
-            elif severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                if not _is_noise(msg):
-                    self.errors.append(msg)
-            elif found := re.match(r"Total Activation Memory: (\d+)", msg):
-                self.activation_bytes.append(int(found[1]))
-
-    return Logger()
 
 
 def _monitor(trt: Bound, progress: Progress | None) -> Bound:

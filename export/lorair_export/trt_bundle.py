@@ -10,11 +10,12 @@ from rich.progress import Progress
 
 from lorair.runtime import Runtime
 from lorair_export.engine_runtime import EngineRuntime
+from lorair_export.flavour import Flavour
 from lorair_export.lowering import chosen_lowering
 from lorair_export.manifest import Manifest, Profile, file_sha256, read_bundle, write_manifest
 from lorair_export.onnx import GraphSpec
 from lorair_export.parity import check, compare
-from lorair_export.tensorrt import PORTABLE, EngineSpec, Flavour, checked_targets, engine_from_onnx
+from lorair_export.tensorrt import PORTABLE, EngineSpec, checked_targets, engine_from_onnx
 
 
 def graph_for(profiles: Sequence[Profile], lowering: str, precision: str) -> tuple[GraphSpec, str]:

@@ -6,8 +6,8 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from lorair_export.engine_runtime import EngineRuntime, profile_for
+from lorair_export.flavour import Flavour
 from lorair_export.manifest import Manifest, Profile, TensorSpec, file_sha256, write_manifest
-from lorair_export.tensorrt import Flavour
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing

@@ -9,18 +9,10 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import onnx
 import pytest
-from lorair_export import tensorrt
 from lorair_export.errors import BuildError
+from lorair_export.flavour import Flavour, find_tensorrt
 from lorair_export.manifest import Profile
-from lorair_export.tensorrt import (
-    Engine,
-    EngineSpec,
-    Flavour,
-    check_plan,
-    checked_targets,
-    engine_from_onnx,
-    find_tensorrt,
-)
+from lorair_export.tensorrt import Engine, EngineSpec, check_plan, checked_targets, engine_from_onnx
 from onnx import TensorProto, helper, numpy_helper
 from rich.progress import Progress
 
@@ -278,7 +270,7 @@ def test_missing_library_tells_what_to_install(monkeypatch) -> None:
     def refuse(name: str) -> ModuleType:
         raise ImportError(f"No module named {name!r}")
 
-    monkeypatch.setattr(tensorrt.importlib, "import_module", refuse)
+    monkeypatch.setattr("lorair_export.flavour.importlib.import_module", refuse)
     with pytest.raises(RuntimeUnavailableError, match=r"pip install 'lorair\[rtx\]'") as missing:
         find_tensorrt("rtx")
     assert missing.value.exit_code == 3

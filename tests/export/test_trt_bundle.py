@@ -6,10 +6,11 @@ import torch
 from lorair_export import cli
 from lorair_export.cli_trt import profiles_from, shape_from
 from lorair_export.engine_runtime import EngineRuntime
+from lorair_export.flavour import Flavour, find_tensorrt
 from lorair_export.lowering import Lowering
 from lorair_export.manifest import Profile, read_bundle
 from lorair_export.runtimes import OnnxRuntime
-from lorair_export.tensorrt import EngineSpec, Flavour, find_tensorrt
+from lorair_export.tensorrt import EngineSpec
 from lorair_export.trt_bundle import add_engine, engine_name, graph_for, sides_taken
 
 SMALL = Profile((1, 3, 48, 48), (1, 3, 64, 64), (1, 3, 96, 160))
