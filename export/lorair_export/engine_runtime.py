@@ -30,8 +30,9 @@ class EngineRuntime:
         self.precision = manifest.precision
         self.profiles = manifest.profiles
         self.device = device
-        self.engine = _deserialized(folder / manifest.model, flavour, device)
-        self.context = self.engine.create_execution_context()
+        with torch.cuda.device(device):
+            self.engine = _deserialized(folder / manifest.model, flavour)
+            self.context = self.engine.create_execution_context()
         self.stream = torch.cuda.Stream(device)
 
     @classmethod
@@ -99,14 +100,13 @@ def profile_for(profiles: Sequence[Profile], shape: tuple[int, ...]) -> int:
     )
 
 
-def _deserialized(plan: Path, flavour: Flavour, device: torch.device) -> Bound:
+def _deserialized(plan: Path, flavour: Flavour) -> Bound:
     log = library_logger(flavour.module)
     log.clear()
-    with torch.cuda.device(device):
-        engine = flavour.module.Runtime(log).deserialize_cuda_engine(plan.read_bytes())
+    engine = flavour.module.Runtime(log).deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
         raise RuntimeUnavailableError(
-            f"{plan.name} does not load with TensorRT {flavour.version} on {torch.cuda.get_device_name(device)}: "
+            f"{plan.name} does not load with TensorRT {flavour.version} on {torch.cuda.get_device_name()}: "
             f"{log.told() or 'no reason told'}. A plan runs on the library version it was built with, and on "
             "the GPUs it was built for; build it again here"
         )
