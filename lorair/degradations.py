@@ -144,7 +144,7 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(rng.uniform(low, high))
 
 
-def _clip(image: FloatImage) -> FloatImage:
+def _clip(image: NDArray[np.floating]) -> FloatImage:
     return np.clip(image, 0, 1, dtype=np.float32)
 
 

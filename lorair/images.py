@@ -55,9 +55,7 @@ class Picture:
     format: str = "PNG"
 
 
-def picture_from_samples(
-    samples: np.ndarray, exif: bytes = b"", icc: bytes = b"", format: str = "PNG"
-) -> Picture:
+def picture_from_samples(samples: np.ndarray, exif: bytes = b"", icc: bytes = b"", format: str = "PNG") -> Picture:
     """A picture of uint8 or uint16 samples [H, W] or [H, W, C]: gray, gray and alpha, RGB or RGBA.
 
     Raises:

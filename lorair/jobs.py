@@ -83,9 +83,7 @@ def _name(source: Path, suffix: str, extension: str) -> str:
     ending = source.suffix if extension == "auto" else f".{extension.removeprefix('.')}"
     if ending.lower() not in FORMATS:
         known = ", ".join(name.removeprefix(".") for name in FORMATS)
-        raise ValueError(
-            f"{source}: {ending or 'no extension'} names no image format; choose --ext from {known}"
-        )
+        raise ValueError(f"{source}: {ending or 'no extension'} names no image format; choose --ext from {known}")
     return f"{source.stem}{suffix}{ending}"
 
 

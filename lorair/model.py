@@ -118,7 +118,7 @@ class LoRAIR(nn.Module):
             overlap: pixels that neighbouring tiles share.
         """
         from lorair.restore import restore_arrays
-        from lorair.runtime import TorchRuntime
+        from lorair.torch_runtime import TorchRuntime
 
         return restore_arrays(TorchRuntime(self), images, degradation=degradation, tile=tile, overlap=overlap)
 

@@ -130,9 +130,7 @@ def pixels_from_tensor(image: Tensor, like: Picture) -> np.ndarray:
         LorairError: a value is not finite.
     """
     if not image.isfinite().all():
-        raise LorairError(
-            "the restored image holds values that are not finite; use a model of higher precision"
-        )
+        raise LorairError("the restored image holds values that are not finite; use a model of higher precision")
     if like.gray:
         image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     dtype = like.pixels.dtype

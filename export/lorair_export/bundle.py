@@ -10,7 +10,7 @@ import torch
 import lorair
 from lorair.checkpoint import DEFAULT, default_path, load
 from lorair.model import LoRAIR
-from lorair.runtime import TorchRuntime
+from lorair.torch_runtime import TorchRuntime
 from lorair_export.extras import require
 from lorair_export.manifest import Manifest, TensorSpec, file_sha256, new_bundle, refuse_existing, write_manifest
 from lorair_export.onnx import GraphSpec, onnx_from_model

@@ -63,7 +63,7 @@ def trt(
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     from lorair.checkpoint import load
-    from lorair.runtime import TorchRuntime
+    from lorair.torch_runtime import TorchRuntime
     from lorair_export.bundle import bundle_from_checkpoint
     from lorair_export.flavour import find_tensorrt
     from lorair_export.manifest import new_bundle

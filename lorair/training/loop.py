@@ -1,4 +1,8 @@
-"""One loop for all stages: batches, optimiser, validation, and a state from which an interrupted run goes on."""
+"""One loop for all stages: batches, optimiser, validation, and a state from which an interrupted run goes on.
+
+A batch follows from the seed and the step, the learning rate from the step, and nothing else is drawn, so that the
+state is the weights, the optimiser's moments and the step.
+"""
 
 import os
 import tempfile
@@ -85,7 +89,6 @@ def _loaded(batches: DegradedBatches, first: int, workers: int, device: torch.de
         num_workers=workers,
         worker_init_fn=use_one_thread,
         prefetch_factor=4 if workers else None,
-        generator=torch.Generator(),
     )
     for batch in loader:
         yield Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))

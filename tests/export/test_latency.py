@@ -14,7 +14,7 @@ from lorair_export.runtimes import OnnxRuntime
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
-from lorair.runtime import TorchRuntime
+from lorair.torch_runtime import TorchRuntime
 
 DELAYS_MS = (10.0, 11.0, 30.0, 12.0, 13.0, 14.0, 200.0)
 

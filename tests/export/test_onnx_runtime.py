@@ -11,7 +11,8 @@ from lorair_export.runtimes import OnnxRuntime
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
-from lorair.runtime import Runtime, TorchRuntime
+from lorair.runtime import Runtime
+from lorair.torch_runtime import TorchRuntime
 
 
 @pytest.fixture(scope="module")

@@ -82,9 +82,7 @@ def test_every_level_of_sixteen_bits_survives():
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "I;16"])
 def test_pil_images_come_back_in_their_mode(mode: str):
-    shape = {"L": (30, 20), "LA": (30, 20, 2), "RGB": (30, 20, 3), "RGBA": (30, 20, 4), "I;16": (30, 20)}[
-        mode
-    ]
+    shape = {"L": (30, 20), "LA": (30, 20, 2), "RGB": (30, 20, 3), "RGBA": (30, 20, 4), "I;16": (30, 20)}[mode]
     image = Image.fromarray(noise(shape, np.uint16 if mode == "I;16" else np.uint8))
     image.info["icc_profile"] = b"profile"
     restored = restore_arrays(Identity(), [image])[0]
@@ -208,9 +206,7 @@ def test_plans_that_would_lose_something_are_refused(tmp_path: Path):
 
 
 def test_one_bad_file_and_one_failing_restoration_do_not_stop_the_rest(tmp_path: Path):
-    pixels = {
-        name: photograph(tmp_path / f"{name}.png", width=50 + index) for index, name in enumerate("abcd")
-    }
+    pixels = {name: photograph(tmp_path / f"{name}.png", width=50 + index) for index, name in enumerate("abcd")}
     (tmp_path / "b.png").write_bytes(b"no image")
 
     def refuse(images):

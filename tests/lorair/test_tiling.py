@@ -47,9 +47,7 @@ def test_neighbours_fade_over_the_whole_overlap():
 @pytest.mark.parametrize("overlap", [0, 7, 32])
 def test_tiles_of_the_identity_give_the_image(height: int, width: int, overlap: int):
     original = image(height, width)
-    assert torch.allclose(
-        restore_tiled(lambda part: part, original, 64, overlap), original, atol=1e-6, rtol=0
-    )
+    assert torch.allclose(restore_tiled(lambda part: part, original, 64, overlap), original, atol=1e-6, rtol=0)
 
 
 def test_a_local_filter_by_tiles_equals_the_whole_image():

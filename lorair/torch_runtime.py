@@ -1,0 +1,43 @@
+"""The runtime that is torch itself."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lorair.checkpoint import DEFAULT, load
+from lorair.model import LoRAIR
+from lorair.router import Routing
+
+
+class TorchRuntime:
+    """A LoRAIR model run by torch, without gradients."""
+
+    name = "torch"
+    size_range: tuple[int, int] | None = None
+
+    def __init__(self, model: LoRAIR) -> None:
+        self.model = model.eval()
+        self.degradations = model.degradations
+
+    @classmethod
+    def accepts(cls, target: str) -> bool:
+        return target == DEFAULT or Path(target).suffix in {".pt", ".safetensors"}
+
+    @classmethod
+    def open(cls, target: str, device: str = "auto") -> "TorchRuntime":
+        return cls(load(target, device=device))
+
+    @torch.inference_mode()
+    def route(self, images: Tensor) -> Routing:
+        return self.model.route(images.to(self.model.device))
+
+    def pin(self, degradation: str, batch: int) -> Routing:
+        return self.model.pin(degradation, batch)
+
+    @torch.inference_mode()
+    def restore(self, images: Tensor, routing: Routing | None) -> tuple[Tensor, Tensor]:
+        images = images.to(self.model.device)
+        routing = routing or self.model.route(images)
+        restored = self.model.restorer(images, routing.prior, routing.gates)
+        return restored.clamp(0, 1).cpu(), routing.gates.cpu()
