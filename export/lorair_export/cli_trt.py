@@ -31,11 +31,11 @@ def trt(
     compute_capability: Annotated[
         list[str] | None, typer.Option(help="GPU to build for, as 8.6; repeatable. TensorRT-RTX alone.")
     ] = None,
-    min_shape: Annotated[list[str] | None, typer.Option(help="Smallest images; --opt-shape's.")] = None,
+    min_shape: Annotated[list[str] | None, typer.Option(help="Smallest images; by default --opt-shape's.")] = None,
     opt_shape: Annotated[
         list[str] | None, typer.Option(help="Usual images, as 1x3x256x256; repeat for more profiles.")
     ] = None,
-    max_shape: Annotated[list[str] | None, typer.Option(help="Largest, what memory is taken for.")] = None,
+    max_shape: Annotated[list[str] | None, typer.Option(help="Largest; by default --opt-shape's.")] = None,
     lowering: Annotated[LoweringChoice, typer.Option(help="What becomes of the experts.")] = LoweringChoice.auto,
     precision: Annotated[PrecisionChoice, typer.Option(help="The restorer's.")] = PrecisionChoice.fp32,
     opt_level: Annotated[
@@ -54,7 +54,8 @@ def trt(
 
     The bundle appears only if ONNX Runtime restores the photographs with the graph as the checkpoint does, and
     so does the engine where a GPU of its compute capability is at hand. Without shapes the engine takes one
-    image of 64 to 512 pixels a side; larger ones are restored in tiles.
+    image of 64 to 512 pixels a side; larger ones are restored in tiles. One size alone (--opt-shape) takes a
+    fraction of the GPU memory of a range.
 
     Exit codes: 0 ok, 1 no such checkpoint, 2 wrong usage, 3 a package or GPU is missing, 4 no graph, 5 no
     engine, 6 another result.
