@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lorair.config import ModelConfig, config_from_dict, config_to_dict
 from lorair.device import resolve_device
@@ -228,6 +228,7 @@ def _clip_state(clip: ClipReference, weights: str | Path | None) -> dict[str, Te
             f"the checkpoint refers to CLIP weights {clip.name}/{clip.tag}, which could not be loaded ({error}); "
             "give a local file with --clip-weights, or embed them with 'lorair convert'"
         ) from error
+    assert isinstance(visual, nn.Module)
     state = {name: tensor.float() for name, tensor in visual.state_dict().items()}
     if tensors_sha256(state) != clip.sha256:
         raise CheckpointError(f"CLIP weights {clip.name}/{clip.tag} are not the ones this checkpoint was trained with")

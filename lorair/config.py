@@ -146,7 +146,7 @@ def _build(cls: type[T], data: Any, where: str) -> T:  # noqa: ANN401
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return _build(hint, value, where)
     item = get_args(hint)
     if isinstance(value, list | tuple) and item and item[-1] is Ellipsis:

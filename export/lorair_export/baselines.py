@@ -39,12 +39,14 @@ def _published_names(ours: Mapping[str, Tensor]) -> list[str]:
 class PublishedConv(nn.Module):
     """A convolution with experts as the official code runs it."""
 
-    def __init__(self, params: Mapping[str, Tensor], name: str, scale: float, top_k: int, **geometry: int) -> None:
+    def __init__(self, params: Mapping[str, Tensor], name: str, scale: float, top_k: int) -> None:
         super().__init__()
         weight, bias = params[f"{name}.conv.weight"], params.get(f"{name}.conv.bias")
-        groups = geometry.get("groups", 1)
+        out_channels, in_channels, k, _ = weight.shape
+        stride, padding = (2, 0) if name.startswith("downs.") else (1, k // 2)
+        groups = out_channels if in_channels == 1 and k == 3 else 1
         self.conv = nn.Conv2d(
-            weight.shape[1] * groups, weight.shape[0], weight.shape[2], bias=bias is not None, **geometry
+            in_channels * groups, out_channels, k, stride, padding, groups=groups, bias=bias is not None
         )
         self.conv.load_state_dict({"weight": weight} if bias is None else {"weight": weight, "bias": bias})
         self.a, self.b = params[f"{name}.lora_A_list"], params[f"{name}.lora_B_list"]
@@ -77,11 +79,7 @@ class PublishedRestorer(nn.Module):
         self.params, self.config = params, config
         self.convs = nn.ModuleDict()
         for name in (name.removesuffix(".lora_A_list") for name in params if name.endswith(".lora_A_list")):
-            weight = params[f"{name}.conv.weight"]
-            geometry = {"stride": 2} if name.startswith("downs.") else {"padding": weight.shape[2] // 2}
-            if weight.shape[1] == 1 and weight.shape[2] == 3:
-                geometry["groups"] = weight.shape[0]
-            self.convs[name.replace(".", "/")] = PublishedConv(params, name, config.scale, top_k, **geometry)
+            self.convs[name.replace(".", "/")] = PublishedConv(params, name, config.scale, top_k)
 
     def forward(self, images: Tensor, prior: Tensor, gate_logits: Tensor) -> Tensor:
         def conv(name: str, x: Tensor) -> Tensor:
