@@ -81,7 +81,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     },
     "tiny": {
         "router": StageRecipe(
-            steps=1000,
+            steps=2500,
             batch_size=24,
             shapes=CropShapes(96, 512, aspect=1.8),
             learning_rate=1.5e-3,
@@ -91,7 +91,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             betas=(0.9, 0.99),
             weight_decay=0.05,
             gradient_clip=1.0,
-            validate_every=250,
+            validate_every=500,
         ),
         "pretrain": StageRecipe(
             steps=2500,
@@ -107,9 +107,9 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             validate_every=500,
         ),
         "finetune": StageRecipe(
-            steps=1000,
-            batch_size=16,
-            shapes=CropShapes(96, 96),
+            steps=800,
+            batch_size=12,
+            shapes=CropShapes(128, 128),
             learning_rate=1e-3,
             final_learning_rate=1e-5,
             trained="experts",
@@ -117,7 +117,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             gradient_clip=1.0,
             tasks=2,
             bfloat16=True,
-            validate_every=250,
+            validate_every=200,
         ),
     },
 }
