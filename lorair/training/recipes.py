@@ -81,7 +81,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     },
     "tiny": {
         "router": StageRecipe(
-            steps=2500,
+            steps=1000,
             batch_size=24,
             shapes=CropShapes(96, 512, aspect=1.8),
             learning_rate=1.5e-3,
@@ -91,10 +91,10 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             betas=(0.9, 0.99),
             weight_decay=0.05,
             gradient_clip=1.0,
-            validate_every=500,
+            validate_every=250,
         ),
         "pretrain": StageRecipe(
-            steps=2500,
+            steps=1500,
             batch_size=16,
             shapes=CropShapes(96, 96),
             learning_rate=2e-3,
@@ -107,9 +107,9 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             validate_every=500,
         ),
         "finetune": StageRecipe(
-            steps=800,
-            batch_size=12,
-            shapes=CropShapes(128, 128),
+            steps=400,
+            batch_size=16,
+            shapes=CropShapes(96, 96),
             learning_rate=1e-3,
             final_learning_rate=1e-5,
             trained="experts",
