@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lorair.degradations import degrade, to_uint8
 from lorair.photographs import degraded_examples, examples
 
-KINDS = ("noise", "rain", "haze", "snow", "low_light", "jpeg")
+KINDS = ("noise", "rain", "haze", "snow", "jpeg", "low_light")
 CELL, CAPTION, COLUMNS = 480, 28, 2
 
 
