@@ -64,7 +64,7 @@ def published_pair(workplace, make_model, monkeypatch):
         )
         router = {f"clip_model.vision_tower.{name}": tensor for name, tensor in tower.state_dict().items()}
         for name, shape in {"de_extractor.0": (16, 32), "de_extractor.2": (8, 16), "cls_head": (4, 8)}.items():
-            router |= {f"{name}.weight": torch.zeros(shape), f"{name}.bias": torch.zeros(shape[0])}
+            router |= {f"{name}.weight": torch.zeros(shape), f"{name}.bias": torch.arange(float(shape[0]))}
         torch.save({"params": router}, "setting1_router.pth")
         torch.save({"params": published_params(model.restorer.net)}, "setting1_ir.pth")
 
