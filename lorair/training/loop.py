@@ -99,7 +99,7 @@ def _step(
 ) -> float:
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    loss = stage.loss(run.model, batch, recipe.bfloat16)
+    loss = stage.loss(run.model, batch, recipe)
     value = loss.item()
     if not torch.isfinite(loss):
         raise TrainingError(

@@ -15,8 +15,9 @@ class StageRecipe:
     """One stage's optimisation: AdamW under a cosine learning rate.
 
     `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
-    router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gradient_clip` bounds
-    the gradient's norm. `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is
+    router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` names
+    the experts that restore a training image: none, the router's choice (published), or its true degradation's, for a
+    router that small crops mislead. `gradient_clip` bounds the gradient's norm. `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is
     validated and the state of the run saved.
     """
 
@@ -26,6 +27,7 @@ class StageRecipe:
     learning_rate: float
     final_learning_rate: float
     trained: Literal["head", "experts", "all"]
+    gates: Literal["none", "router", "label"] = "none"
     warmup: int = 0
     betas: tuple[float, float] = (0.9, 0.9)
     weight_decay: float = 0.0
@@ -75,6 +77,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             learning_rate=1e-4,
             final_learning_rate=1e-5,
             trained="experts",
+            gates="router",
             weight_decay=1e-3,
             gradient_clip=0.01,
         ),
@@ -110,14 +113,15 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             steps=400,
             batch_size=16,
             shapes=CropShapes(96, 96),
-            learning_rate=1e-3,
-            final_learning_rate=1e-5,
+            learning_rate=3e-3,
+            final_learning_rate=3e-5,
             trained="experts",
+            gates="label",
             warmup=50,
             gradient_clip=1.0,
             tasks=2,
             bfloat16=True,
-            validate_every=200,
+            validate_every=400,
         ),
     },
 }

@@ -22,7 +22,7 @@ class Stage:
 
     name: StageName
     trained: Callable[[LoRAIR, StageRecipe], list[nn.Parameter]]
-    loss: Callable[[LoRAIR, Batch, bool], Tensor]
+    loss: Callable[[LoRAIR, Batch, StageRecipe], Tensor]
 
 
 def psnr_loss(restored: Tensor, clean: Tensor) -> Tensor:
@@ -53,25 +53,23 @@ def _experts(model: LoRAIR) -> list[nn.Parameter]:
     return [factor for conv in convolutions for factor in (conv.a, conv.b)]
 
 
-def _router_loss(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
-    gate_logits = _route(model, batch.degraded, bfloat16).gate_logits
+def _router_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
+    gate_logits = _route(model, batch.degraded, recipe.bfloat16).gate_logits
     assert gate_logits is not None
     return F.cross_entropy(gate_logits.float(), batch.labels)
 
 
-def _plain_loss(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
-    return _restoring_loss(model, batch, bfloat16, experts=False)
-
-
-def _expert_loss(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
-    return _restoring_loss(model, batch, bfloat16, experts=True)
-
-
-def _restoring_loss(model: LoRAIR, batch: Batch, bfloat16: bool, experts: bool) -> Tensor:
+def _restoring_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
     with torch.no_grad():
-        routing = _route(model, batch.degraded, bfloat16)
-    gates = routing.gates if experts else torch.zeros_like(routing.gates)
-    with torch.autocast(gates.device.type, torch.bfloat16, enabled=bfloat16):
+        routing = _route(model, batch.degraded, recipe.bfloat16)
+    match recipe.gates:
+        case "none":
+            gates = torch.zeros_like(routing.gates)
+        case "label":
+            gates = F.one_hot(batch.labels, routing.gates.shape[1]).to(routing.gates.dtype)
+        case "router":
+            gates = routing.gates
+    with torch.autocast(gates.device.type, torch.bfloat16, enabled=recipe.bfloat16):
         restored = model.restorer(batch.degraded, routing.prior, gates)
     return psnr_loss(restored, batch.clean)
 
@@ -85,6 +83,6 @@ def _route(model: LoRAIR, images: Tensor, bfloat16: bool) -> Routing:
 
 STAGES: Final[Mapping[StageName, Stage]] = {
     "router": Stage("router", _router_parameters, _router_loss),
-    "pretrain": Stage("pretrain", _plain_parameters, _plain_loss),
-    "finetune": Stage("finetune", _expert_parameters, _expert_loss),
+    "pretrain": Stage("pretrain", _plain_parameters, _restoring_loss),
+    "finetune": Stage("finetune", _expert_parameters, _restoring_loss),
 }

@@ -85,7 +85,8 @@ def train_stage(
 def test_a_stage_trains_its_own_parameters_alone(name, make_model, photographs, tmp_path: Path) -> None:
     model = make_model()
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    recipe = replace(BRIEF, steps=2, trained="experts" if name == "finetune" else "all")
+    finetuned = {"trained": "experts", "gates": "label"} if name == "finetune" else {}
+    recipe = replace(BRIEF, steps=2, **finetuned)
     train_stage(model, STAGES[name], recipe, batches(photographs, model.config, recipe), tmp_path / "state")
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     factors = {
@@ -114,12 +115,12 @@ def test_a_frozen_tower_stays(make_model, photographs, tmp_path: Path) -> None:
 def test_the_loss_falls(name, small_config: ModelConfig, photographs, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = LoRAIR(small_config)
-    recipe = replace(BRIEF, steps=40, validate_every=40, trained="all")
+    recipe = replace(BRIEF, steps=40, validate_every=40, gates="router" if name == "finetune" else "none")
     data = batches(photographs, small_config, recipe)
 
     def loss() -> float:
         with torch.no_grad():
-            return sum(STAGES[name].loss(model, data[step], False).item() for step in range(3))
+            return sum(STAGES[name].loss(model, data[step], recipe).item() for step in range(3))
 
     before = loss()
     train_stage(model, STAGES[name], recipe, data, tmp_path / "state")
@@ -136,12 +137,12 @@ def test_resuming_gives_the_uninterrupted_weights(make_model, photographs, tmp_p
 
     calls = 0
 
-    def interrupted(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
+    def interrupted(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
         nonlocal calls
         calls += 1
         if calls == 6:
             raise KeyboardInterrupt
-        return stage.loss(model, batch, bfloat16)
+        return stage.loss(model, batch, recipe)
 
     with pytest.raises(KeyboardInterrupt):
         train_stage(parts, replace(stage, loss=interrupted), recipe, data, tmp_path / "parts")
@@ -149,6 +150,17 @@ def test_resuming_gives_the_uninterrupted_weights(make_model, photographs, tmp_p
     train_stage(parts, stage, recipe, data, tmp_path / "parts")
     other = parts.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in whole.state_dict().items())
+
+
+def test_labels_gate_as_a_named_degradation_does(make_model, photographs) -> None:
+    model = make_model()
+    recipe = replace(BRIEF, gates="label")
+    batch = batches(photographs, model.config, recipe)[0]
+    with torch.no_grad():
+        prior = model.route(batch.degraded).prior
+        gates = torch.stack([model.pin(model.degradations[label]).gates[0] for label in batch.labels.tolist()])
+        expected = psnr_loss(model.restorer(batch.degraded, prior, gates), batch.clean)
+        torch.testing.assert_close(STAGES["finetune"].loss(model, batch, recipe), expected)
 
 
 def test_a_state_of_another_recipe_is_refused(make_model, photographs, tmp_path: Path) -> None:
@@ -164,10 +176,10 @@ def test_a_loss_that_is_not_finite_names_its_batch(make_model, photographs, tmp_
     data = batches(photographs, model.config, BRIEF)
     calls = 0
 
-    def poisoned(model: LoRAIR, batch: Batch, bfloat16: bool) -> Tensor:
+    def poisoned(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
         nonlocal calls
         calls += 1
-        return STAGES["router"].loss(model, batch, bfloat16) * (math.nan if calls == 4 else 1)
+        return STAGES["router"].loss(model, batch, recipe) * (math.nan if calls == 4 else 1)
 
     with pytest.raises(TrainingError, match=r"stage router is nan at step 3 \(batch 3, .*snow"):
         train_stage(model, replace(STAGES["router"], loss=poisoned), BRIEF, data, tmp_path / "state")
