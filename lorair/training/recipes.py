@@ -15,10 +15,10 @@ class StageRecipe:
     """One stage's optimisation: AdamW under a cosine learning rate.
 
     `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
-    router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` names
-    the experts that restore a training image: none, the router's choice (published), or its true degradation's, for a
-    router that small crops mislead. `gradient_clip` bounds the gradient's norm. `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is
-    validated and the state of the run saved.
+    router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` names the experts
+    that restore a training image: none, the router's choice (published), or its true degradation's, for a router
+    that small crops mislead. `gradient_clip` bounds the gradient's norm. `bfloat16` runs the trained part under
+    autocast. Every `validate_every` steps the model is validated and the state of the run saved.
     """
 
     steps: int
