@@ -86,7 +86,8 @@ class DegradedBatches(Dataset[Batch]):
     """Training batches: random crops under flips and quarter turns, each with one degradation.
 
     Item `step` depends on `seed` and `step` alone, so any number of workers and any resumption give the same
-    batches. `tasks` degradations share a batch evenly, drawn anew for every batch, all of them by default.
+    batches. `tasks` degradations share a batch evenly, drawn anew for every batch, all of them by default. A
+    photograph is raised to a power, log-uniform in 1/gamma..gamma, before it is degraded.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class DegradedBatches(Dataset[Batch]):
         steps: int,
         seed: int | tuple[int, ...],
         tasks: int | None = None,
+        gamma: float = 1.0,
     ) -> None:
         if photographs.short_side < shapes.smallest:
             raise ValueError(
@@ -112,6 +114,7 @@ class DegradedBatches(Dataset[Batch]):
         self.steps = steps
         self.seed = seed if isinstance(seed, tuple) else (seed,)
         self.tasks = len(degradations) if tasks is None else tasks
+        self.gamma = gamma
 
     def __len__(self) -> int:
         return self.steps
@@ -129,7 +132,8 @@ class DegradedBatches(Dataset[Batch]):
         degraded = np.empty_like(clean)
         for position, label in enumerate(labels):
             photograph = self.photographs[int(rng.choice(candidates))]
-            clean[position] = _random_crop(photograph, height, width, rng)
+            exposure = self.gamma ** rng.uniform(-1, 1)
+            clean[position] = _random_crop(photograph, height, width, rng) ** np.float32(exposure)
             degraded[position] = degrade(clean[position], self.degradations[label], rng)
         return Batch(_channels_first(degraded), _channels_first(clean), torch.from_numpy(labels))
 

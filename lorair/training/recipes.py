@@ -17,8 +17,10 @@ class StageRecipe:
     `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
     router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` names the experts
     that restore a training image: none, the router's choice (published), or its true degradation's, for a router
-    that small crops mislead. `gradient_clip` bounds the gradient's norm. `bfloat16` runs the trained part under
-    autocast. Every `validate_every` steps the model is validated and the state of the run saved.
+    is still mistaken. `crop` is the side of the centre that the restorer learns from, None for all of an image, while
+    the router sees all of it. `gamma` varies the photographs' exposure. `gradient_clip` bounds the gradient's norm.
+    `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is validated and the
+    state of the run saved.
     """
 
     steps: int
@@ -28,6 +30,8 @@ class StageRecipe:
     final_learning_rate: float
     trained: Literal["head", "experts", "all"]
     gates: Literal["none", "router", "label"] = "none"
+    crop: int | None = None
+    gamma: float = 1.0
     warmup: int = 0
     betas: tuple[float, float] = (0.9, 0.9)
     weight_decay: float = 0.0
@@ -84,25 +88,27 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     },
     "tiny": {
         "router": StageRecipe(
-            steps=1000,
-            batch_size=24,
-            shapes=CropShapes(96, 512, aspect=1.8),
-            learning_rate=1.5e-3,
+            steps=3000,
+            batch_size=16,
+            shapes=CropShapes(128, 512, aspect=1.8),
+            learning_rate=1.2e-3,
             final_learning_rate=1e-5,
             trained="all",
-            warmup=50,
+            gamma=1.6,
+            warmup=100,
             betas=(0.9, 0.99),
             weight_decay=0.05,
             gradient_clip=1.0,
-            validate_every=250,
+            validate_every=500,
         ),
         "pretrain": StageRecipe(
-            steps=1500,
+            steps=2000,
             batch_size=16,
-            shapes=CropShapes(96, 96),
+            shapes=CropShapes(256, 256),
             learning_rate=2e-3,
             final_learning_rate=2e-5,
             trained="all",
+            crop=96,
             warmup=100,
             weight_decay=1e-3,
             gradient_clip=1.0,
@@ -110,18 +116,19 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             validate_every=500,
         ),
         "finetune": StageRecipe(
-            steps=400,
+            steps=600,
             batch_size=16,
-            shapes=CropShapes(96, 96),
+            shapes=CropShapes(256, 256),
             learning_rate=3e-3,
             final_learning_rate=3e-5,
             trained="experts",
             gates="label",
+            crop=96,
             warmup=50,
             gradient_clip=1.0,
             tasks=2,
             bfloat16=True,
-            validate_every=400,
+            validate_every=300,
         ),
     },
 }

@@ -110,6 +110,7 @@ class TrainingRun:
             steps,
             (self.seed, ORDER.index(name), stream),
             recipe.tasks,
+            recipe.gamma,
         )
 
     def _pairs(self, crop: int | None) -> ValidationPairs:
@@ -137,7 +138,7 @@ class TrainingRun:
         model = model_of(checkpoint).to(self.device)
         if name == "router":
             model.mean_priors = mean_priors(model, self._prior_batches())
-            crops = (None, FINAL_CROP, PERIODIC_CROP, self.recipe["pretrain"].shapes.smallest)
+            crops = (None, FINAL_CROP, PERIODIC_CROP)
             measured = {str(crop or "whole"): router_accuracy(model, self._pairs(crop)) for crop in crops}
         else:
             measured = {kind: asdict(q) for kind, q in quality(model, self._pairs(FINAL_CROP)).items()}

@@ -8,6 +8,7 @@ from typing import Final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.transforms.functional import center_crop
 
 from lorair.data import Batch
 from lorair.experts import ExpertConv2d
@@ -69,9 +70,12 @@ def _restoring_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
             gates = F.one_hot(batch.labels, routing.gates.shape[1]).to(routing.gates.dtype)
         case "router":
             gates = routing.gates
+    degraded, clean = batch.degraded, batch.clean
+    if recipe.crop is not None:
+        degraded, clean = (center_crop(images, [recipe.crop]) for images in (degraded, clean))
     with torch.autocast(gates.device.type, torch.bfloat16, enabled=recipe.bfloat16):
-        restored = model.restorer(batch.degraded, routing.prior, gates)
-    return psnr_loss(restored, batch.clean)
+        restored = model.restorer(degraded, routing.prior, gates)
+    return psnr_loss(restored, clean)
 
 
 def _route(model: LoRAIR, images: Tensor, bfloat16: bool) -> Routing:
