@@ -32,7 +32,7 @@ def main() -> None:
     ]
     onnx, rtx = folder / "bundle-onnx", folder / "bundle-rtx"
     run("lorair-export onnx --ckpt default -o", onnx)
-    run("lorair-export trt --ckpt default --backend rtx -o", rtx)
+    run("lorair-export trt --backend rtx --ckpt", onnx, "-o", rtx)
     run("lorair restore", folder / "input", "-o", folder / "restored-onnx", "--model", onnx)
     run("lorair-bench latency --model default --model", onnx, "--size 256x256 --size 512x512 -o", folder / "latency")
     captions = {record["source"]: caption(record, clean) for record in seen}

@@ -154,7 +154,8 @@ class RestorationNet(nn.Module):
 
     def forward(self, images: Tensor, prior: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        padded = F.pad(images, (0, -width % self.size_multiple, 0, -height % self.size_multiple))
+        m = self.size_multiple
+        padded = F.pad(images, (0, (width + m - 1) // m * m - width, 0, (height + m - 1) // m * m - height))
         prior = self.prior_head(prior[:, :, None, None])
         x = self.intro(padded.contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []

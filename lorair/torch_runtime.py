@@ -25,8 +25,8 @@ class TorchRuntime:
         return target == DEFAULT or Path(target).suffix in {".pt", ".safetensors"}
 
     @classmethod
-    def open(cls, target: str, device: str = "auto") -> "TorchRuntime":
-        return cls(load(target, device=device))
+    def open(cls, target: str, device: str = "auto", clip_weights: Path | None = None) -> "TorchRuntime":
+        return cls(load(target, device, clip_weights))
 
     @torch.inference_mode()
     def route(self, images: Tensor) -> Routing:

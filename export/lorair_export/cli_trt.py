@@ -1,7 +1,9 @@
 """The command `lorair-export trt`."""
 
+import shutil
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Annotated
@@ -26,7 +28,9 @@ class BackendChoice(StrEnum):
 
 def trt(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")],
-    ckpt: Annotated[str, typer.Option("--ckpt", "--model", "-m", help="Checkpoint.")] = "default",
+    ckpt: Annotated[
+        str, typer.Option("--ckpt", "--model", "-m", help="Checkpoint, or the bundle of its graph.")
+    ] = "default",
     backend: Annotated[BackendChoice, typer.Option(help="Which TensorRT builds.")] = BackendChoice.auto,
     compute_capability: Annotated[
         list[str] | None, typer.Option(help="GPU to build for, as 8.6; repeatable. TensorRT-RTX alone.")
@@ -37,7 +41,9 @@ def trt(
     ] = None,
     max_shape: Annotated[list[str] | None, typer.Option(help="Largest; by default --opt-shape's.")] = None,
     lowering: Annotated[LoweringChoice, typer.Option(help="What becomes of the experts.")] = LoweringChoice.auto,
-    precision: Annotated[PrecisionChoice, typer.Option(help="The restorer's.")] = PrecisionChoice.fp32,
+    precision: Annotated[
+        PrecisionChoice | None, typer.Option(help="The restorer's; by default fp32, or the graph's.")
+    ] = None,
     opt_level: Annotated[
         int | None, typer.Option(help="0 to 5, longer search for kernels. Classic TensorRT alone.")
     ] = None,
@@ -53,7 +59,8 @@ def trt(
     """Export a checkpoint as a TensorRT engine, with its ONNX graph beside it.
 
     The bundle appears only if ONNX Runtime restores the photographs with the graph as the checkpoint does, and
-    so does the engine where a GPU of its compute capability is at hand. Without shapes the engine takes one
+    so does the engine where a GPU of its compute capability is at hand. From the bundle of a graph (--ckpt BUNDLE)
+    an engine is built without the checkpoint, on the machine of its GPU, say. Without shapes the engine takes one
     image of 64 to 512 pixels a side; larger ones are restored in tiles. One size alone (--opt-shape) takes a
     fraction of the GPU memory of a range.
 
@@ -63,46 +70,54 @@ def trt(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from lorair.checkpoint import load
     from lorair.torch_runtime import TorchRuntime
     from lorair_export.bundle import bundle_from_checkpoint
     from lorair_export.flavour import find_tensorrt
     from lorair_export.manifest import new_bundle
+    from lorair_export.runtimes import OnnxRuntime
     from lorair_export.tensorrt import EngineSpec, check_spec
-    from lorair_export.trt_bundle import add_engine, check_engine, graph_for, runs_here, sides_taken
+    from lorair_export.trt_bundle import add_engine, check_engine, checked_graph, graph_for, runs_here, sides_taken
 
     profiles = profiles_from(min_shape or [], opt_shape or [], max_shape or [])
-    graph, reason = graph_for(profiles, lowering.value, precision.value)
-    name = f"lorair {Path(ckpt).stem} {graph.lowering} {graph.precision}"
-    spec = EngineSpec(profiles, tuple(compute_capability or ()), opt_level, workspace, name)
+    spec = EngineSpec(profiles, tuple(compute_capability or ()), opt_level, workspace, f"lorair {Path(ckpt).stem}")
     flavour = find_tensorrt(backend.value)
     check_spec(flavour, spec)
     sides_taken(profiles)
     photographs = photographs_in(photos) if check else []
-    console = Console(stderr=True, quiet=quiet)
-    console.print(f"lowering: {graph.lowering}, {reason}", highlight=False, soft_wrap=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    began = perf_counter()
-    with (
-        new_bundle(output, overwrite) as folder,
-        Progress(*columns, console=console, transient=True, disable=quiet) as progress,
-    ):
-        step = progress.add_task("", total=None)
-        bundle_from_checkpoint(
+    console = Console(stderr=True, quiet=quiet)
+    progress = Progress(*columns, console=console, transient=True, disable=quiet)
+    step = progress.add_task("", total=None)
+
+    def on_step(text: str) -> None:
+        progress.update(step, description=text)
+
+    if Path(ckpt).is_dir():
+        chosen = checked_graph(Path(ckpt), profiles, lowering.value, precision)
+        reason = f"as in {ckpt}"
+        make_graph = partial(shutil.copytree, ckpt, dirs_exist_ok=True)
+        reference = partial(OnnxRuntime.open, ckpt, "cpu")
+    else:
+        chosen, reason = graph_for(profiles, lowering.value, precision or PrecisionChoice.fp32)
+        make_graph = partial(
+            bundle_from_checkpoint,
             ckpt,
-            folder,
-            graph,
-            photographs,
+            spec=chosen,
+            photographs=photographs,
             overwrite=True,
             clip_weights=clip_weights,
-            on_step=lambda text: progress.update(step, description=text),
+            on_step=on_step,
         )
-        progress.update(step, description=f"building with TensorRT {flavour.version}")
+        reference = partial(TorchRuntime.open, ckpt, "cpu", clip_weights)
+    console.print(f"lowering: {chosen.lowering}, {reason}", highlight=False, soft_wrap=True)
+    began = perf_counter()
+    with new_bundle(output, overwrite) as folder, progress:
+        make_graph(folder)
+        on_step(f"building with TensorRT {flavour.version}")
         manifest = add_engine(folder, flavour, spec, progress)
         if photographs and runs_here(manifest):
-            progress.update(step, description="comparing the engine with the checkpoint")
-            reference = TorchRuntime(load(ckpt, "cpu", clip_weights))
-            manifest = check_engine(folder, reference, photographs)
+            on_step("comparing the engine with its model")
+            manifest = check_engine(folder, reference(), photographs)
     for line in summary(output, manifest, perf_counter() - began):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 

@@ -140,11 +140,24 @@ def _exported(model: LoRAIR, spec: GraphSpec) -> torch.onnx.ONNXProgram:
             output_names=["restored", "gates"],
             dynamic_shapes=(_free_dimensions(spec),),
             verbose=False,
+            optimize=False,
         )
+        assert program is not None
+        _shrink(program.model)
+        program.optimize()
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         raise ExportError(f"torch could not export the model: {error}") from error
-    assert program is not None
     return program
+
+
+def _shrink(model: "onnx_ir.Model") -> None:
+    """Take away what has no effect before the optimiser comes, whose time grows with nodes times rules."""
+    from onnx_ir.passes.common import CommonSubexpressionEliminationPass, RemoveUnusedNodesPass
+    from onnxscript.optimizer import fold_constants
+
+    fold_constants(model)
+    RemoveUnusedNodesPass()(model)
+    CommonSubexpressionEliminationPass()(model)
 
 
 def _free_dimensions(spec: GraphSpec) -> dict[int, Any]:

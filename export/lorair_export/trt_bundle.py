@@ -10,11 +10,13 @@ from rich.progress import Progress
 
 from lorair.runtime import Runtime
 from lorair_export.engine_runtime import EngineRuntime
+from lorair_export.errors import ExportError
 from lorair_export.flavour import Flavour
 from lorair_export.lowering import chosen_lowering
 from lorair_export.manifest import Manifest, Profile, file_sha256, read_bundle, write_manifest
 from lorair_export.onnx import GraphSpec
 from lorair_export.parity import check, compare
+from lorair_export.runtimes import OnnxRuntime
 from lorair_export.tensorrt import PORTABLE, EngineSpec, checked_targets, engine_from_onnx
 
 
@@ -25,6 +27,32 @@ def graph_for(profiles: Sequence[Profile], lowering: str, precision: str) -> tup
     chosen, reason = chosen_lowering(lowering, batch)
     spec = GraphSpec(chosen, precision, max_batch=batch, min_size=min(sides), max_size=max(sides))
     return spec, reason
+
+
+def checked_graph(bundle: Path, profiles: Sequence[Profile], lowering: str, precision: str | None) -> Manifest:
+    """The manifest of a graph's bundle, if an engine of these profiles can be built from it.
+
+    Raises:
+        ExportError: the folder is no bundle, or one of an engine.
+        ValueError: the graph is lowered otherwise, of another precision, or does not take the profiles' shapes.
+    """
+    manifest = read_bundle(bundle)
+    if manifest.runtime != OnnxRuntime.name:
+        raise ExportError(f"{bundle} holds an engine; name a checkpoint or a bundle of 'lorair-export onnx'")
+    for option, asked, held in (
+        ("lowering", lowering, manifest.lowering),
+        ("precision", precision or manifest.precision, manifest.precision),
+    ):
+        if asked not in ("auto", held):
+            raise ValueError(f"--{option} {asked}: the graph in {bundle} is {held}; leave the option out")
+    low, high = manifest.size_range
+    for profile in profiles:
+        if min(profile.min[2:]) < low or max(profile.max[2:]) > high or profile.max[0] > manifest.max_batch:
+            raise ValueError(
+                f"the graph in {bundle} takes up to {manifest.max_batch} images of {low} to {high} pixels a side; "
+                f"name shapes within that, or export it anew; got {profile}"
+            )
+    return manifest
 
 
 def sides_taken(profiles: Sequence[Profile]) -> tuple[int, int]:
@@ -60,6 +88,7 @@ def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progr
         model=path.name,
         files={**manifest.files, path.name: file_sha256(path)},
         size_range=sides,
+        max_batch=max(profile.max[0] for profile in spec.profiles),
         profiles=tuple(spec.profiles),
         engine={
             "flavour": flavour.name,

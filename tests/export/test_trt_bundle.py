@@ -121,3 +121,31 @@ def test_refused_before_anything_is_done(rtx, export_checkpoint, monkeypatch, tm
     assert run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(target), *options) == code
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_command_builds_from_the_bundle_of_a_graph(rtx, exported, monkeypatch, tmp_path, capsys) -> None:
+    target = tmp_path / "bundle"
+    shapes = ["--min-shape", "1x3x48x48", "--opt-shape", "1x3x64x64", "--max-shape", "1x3x96x96"]
+    code = run(monkeypatch, "--ckpt", str(exported.folder), "-o", str(target), "--backend", "rtx", *shapes)
+    assert code == 0, capsys.readouterr().err
+    manifest = read_bundle(target)
+    assert manifest.files["model.onnx"] == exported.manifest.files["model.onnx"]
+    assert manifest.parity == exported.manifest.parity and manifest.lowering == exported.manifest.lowering
+    assert (manifest.runtime, manifest.size_range, manifest.max_batch) == ("tensorrt", (48, 96), 1)
+    again = tmp_path / "again"
+    assert run(monkeypatch, "--ckpt", str(target), "-o", str(again), "--backend", "rtx", *shapes) == 4
+    assert "holds an engine" in capsys.readouterr().err and not again.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--opt-shape", "1x3x8x8"], "name shapes within that"),
+        (["--opt-shape", "64x3x64x64"], "name shapes within that"),
+        (["--opt-shape", "1x3x64x64", "--precision", "fp16"], "--precision fp16"),
+    ],
+)
+def test_graph_must_hold_what_is_asked(rtx, exported, monkeypatch, tmp_path, capsys, options, words) -> None:
+    target = tmp_path / "bundle"
+    assert run(monkeypatch, "--ckpt", str(exported.folder), "-o", str(target), "--backend", "rtx", *options) == 2
+    assert words in capsys.readouterr().err and list(tmp_path.iterdir()) == []
