@@ -124,12 +124,17 @@ def format_of(path: str | Path) -> str:
     return FORMATS[suffix.lower()]
 
 
-def decode_image(data: bytes) -> Picture:
-    """As ``read_image``, from a file's bytes; CMYK and Lab are converted to sRGB by their profile."""
+def decode_image(data: bytes, max_pixels: int | None = None) -> Picture:
+    """As ``read_image``, from a file's bytes; CMYK and Lab are converted to sRGB by their profile.
+
+    More than ``max_pixels`` are an ImageError before memory is taken for them.
+    """
     if not data:
         raise ImageError("the file is empty")
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "TIFF")) as image:
+            if max_pixels is not None and image.width * image.height > max_pixels:
+                raise ImageError(f"{image.width} x {image.height} pixels are more than the {max_pixels} allowed")
             return _picture_from_pillow(data, image)
     except (ImageError, MemoryError):
         raise

@@ -70,13 +70,14 @@ class Manifest:
 
 
 @contextmanager
-def new_bundle(target: Path, overwrite: bool = False) -> Iterator[Path]:
+def new_bundle(target: Path, overwrite: bool = False, marker: str = MANIFEST) -> Iterator[Path]:
     """A folder to fill, beside ``target``, that takes its name when the block ends well, or else vanishes.
 
     Raises:
-        ExportError: the target exists and ``overwrite`` is not set, or is no bundle that could be replaced.
+        ExportError: the target exists and ``overwrite`` is not set, or it lacks the file ``marker`` by which
+            such folders are known.
     """
-    refuse_existing(target, overwrite)
+    refuse_existing(target, overwrite, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
@@ -90,14 +91,14 @@ def new_bundle(target: Path, overwrite: bool = False) -> Iterator[Path]:
         shutil.rmtree(aside)
 
 
-def refuse_existing(target: Path, overwrite: bool) -> None:
-    """ExportError where ``target`` exists, and ``overwrite`` is not set or it is no bundle."""
+def refuse_existing(target: Path, overwrite: bool, marker: str = MANIFEST) -> None:
+    """ExportError where ``target`` exists, and ``overwrite`` is not set or it lacks the file ``marker``."""
     if not target.exists():
         return
     if not overwrite:
         raise ExportError(f"{target} exists; choose another --output or pass --overwrite")
-    if not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise ExportError(f"{target} exists and is not a bundle, so --overwrite leaves it alone")
+    if not (target / marker).is_file() and (not target.is_dir() or any(target.iterdir())):
+        raise ExportError(f"{target} exists and has no {marker}, so --overwrite leaves it alone")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

@@ -1,1 +1,1 @@
-"""Serving lorair through Triton Inference Server; nothing is built here yet."""
+"""Serving lorair through Triton Inference Server: model repository, server, client, load."""

@@ -137,6 +137,6 @@ def test_a_bundle_is_replaced_only_when_asked(bundle):
 
 def test_overwriting_spares_what_is_no_bundle(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"photo")
-    with pytest.raises(ExportError, match="not a bundle"), new_bundle(tmp_path, overwrite=True):
+    with pytest.raises(ExportError, match="exists and has no"), new_bundle(tmp_path, overwrite=True):
         pass
     assert (tmp_path / "holiday.jpg").exists()

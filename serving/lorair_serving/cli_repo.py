@@ -1,0 +1,49 @@
+"""The command `lorair-serve repo`."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class BackendChoice(StrEnum):
+    """What runs a bundle's graph or engine: Triton's own backend for it, or lorair's runtime in Python."""
+
+    auto = "auto"
+    python = "python"
+
+
+def repo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the repository.")],
+    model: Annotated[str, typer.Option("--model", "--ckpt", "-m", help="Checkpoint or bundle folder.")] = "default",
+    backend: Annotated[BackendChoice, typer.Option(help="What runs a bundle.")] = BackendChoice.auto,
+    tile: Annotated[int, typer.Option(min=64, help="Pixels a side of the tiles that share batches.")] = 256,
+    tile_overlap: Annotated[int, typer.Option(min=0, help="Pixels over which tiles blend.")] = 32,
+    max_batch: Annotated[int, typer.Option(min=1, help="Most tiles at a time.")] = 8,
+    batch_delay_ms: Annotated[float, typer.Option(min=0, help="How long a tile waits for others.")] = 5,
+    max_pending: Annotated[int, typer.Option(min=1, help="Most images under way; more are refused.")] = 256,
+    max_pixels: Annotated[int, typer.Option(min=1, help="Most pixels of an image.")] = 50_000_000,
+    refresh: Annotated[float, typer.Option(min=0, help="Seconds until a stream is routed anew.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a repository that exists.")] = False,
+) -> None:
+    """Write a model repository for tritonserver: router, restorer, and `lorair` in front of them.
+
+    Exit codes: 0 ok, 1 no such checkpoint, 2 wrong usage, 3 a package is missing, 4 damaged bundle or existing output.
+    """
+    from lorair_serving.repository import write_repository
+    from lorair_serving.service import Service
+
+    service = Service(
+        tile=tile,
+        overlap=tile_overlap,
+        max_batch=max_batch,
+        batch_delay_ms=batch_delay_ms,
+        max_pending=max_pending,
+        max_pixels=max_pixels,
+        refresh_s=refresh,
+        device=device,
+    )
+    write_repository(model, output, service, backend.value, overwrite)
+    typer.echo(f"wrote {output}; next: lorair-serve up --repo {output}", err=True)

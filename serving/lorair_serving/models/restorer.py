@@ -1,0 +1,30 @@
+"""The model `restorer`: tiles in, restored tiles out, by whatever runtime its artefact takes."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lorair.router import Routing
+from lorair.runtime import open_runtime
+from lorair_serving.models.batches import answers, batch_of
+from lorair_serving.service import ServedModel
+
+
+class TritonPythonModel:
+    """What Triton calls, with the requests of one batch."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        model = ServedModel.from_config(json.loads(args["model_config"]))
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self.runtime = open_runtime(str(folder / model.artefact), model.service.device)
+        self.routed = model.view_size is not None
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        images = batch_of(requests, "image")
+        if not self.routed:
+            restored, gates = self.runtime.restore(images, None)
+            return answers(requests, "image", {"restored": restored, "gates": gates})
+        routing = Routing(None, batch_of(requests, "gates"), batch_of(requests, "prior"))
+        restored, _ = self.runtime.restore(images, routing)
+        return answers(requests, "image", {"restored": restored})

@@ -1,0 +1,99 @@
+"""A model repository for Triton Inference Server: router and restorer, and `lorair` in front of them."""
+
+import shutil
+from pathlib import Path
+
+from lorair_export.manifest import new_bundle, read_bundle
+from safetensors.torch import save_file
+
+from lorair.checkpoint import DEFAULT, default_path, read_checkpoint
+from lorair_serving.config import (
+    FRONT,
+    Message,
+    artefact_config,
+    front_config,
+    restorer_config,
+    router_config,
+    to_text,
+)
+from lorair_serving.service import ServedModel, Service
+
+PRIORS = "priors.safetensors"
+CONFIG = "config.pbtxt"
+MARKER = f"{FRONT}/{CONFIG}"
+BACKENDS = {"onnx": "onnxruntime", "tensorrt": "tensorrt"}
+MODEL_PY = """import os
+import sys
+
+# The interpreter inside the backend does not heed PYTHONPATH by itself.
+sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+
+from lorair_serving.models.{name} import TritonPythonModel  # noqa: E402
+
+__all__ = ["TritonPythonModel"]
+"""
+
+
+def write_repository(
+    source: str, target: Path, service: Service | None = None, backend: str = "auto", overwrite: bool = False
+) -> None:
+    """Write what tritonserver serves, complete or not at all.
+
+    Args:
+        source: a checkpoint, "default", or the folder of a bundle.
+        target: the folder to make.
+        service: settings, None for the usual ones.
+        backend: what runs a bundle: "auto" its own backend of Triton's (onnxruntime, tensorrt), "python" ours.
+            A checkpoint is always run by ours.
+        overwrite: replace a repository that exists.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        ExportError: the target exists, or the bundle is damaged.
+        ValueError: the bundle does not fit the service.
+    """
+    service = service or Service()
+    with new_bundle(target, overwrite, MARKER) as folder:
+        if Path(source).is_dir():
+            _write_bundle(Path(source), folder, service, backend)
+        else:
+            _write_checkpoint(default_path() if source == DEFAULT else Path(source), folder, service)
+
+
+def _write_checkpoint(path: Path, folder: Path, service: Service) -> None:
+    checkpoint = read_checkpoint(path)
+    config = checkpoint.config
+    artefact = f"model{path.suffix}"
+    model = ServedModel(config.degradations, config.router.tower.image_size, config.router.prior_dim, artefact, service)
+    _write_model(folder, front_config(model), "front")
+    for made, code in ((router_config(model), "router"), (restorer_config(model), "restorer")):
+        shutil.copy(path, _write_model(folder, made, code) / artefact)
+    if checkpoint.mean_priors is not None:
+        save_file({"mean_priors": checkpoint.mean_priors.float()}, folder / FRONT / "1" / PRIORS)
+
+
+def _write_bundle(bundle: Path, folder: Path, service: Service, backend: str) -> None:
+    manifest = read_bundle(bundle)
+    low, high = manifest.size_range
+    if not low <= service.tile <= high:
+        raise ValueError(f"{bundle} takes images of {low} to {high} pixels a side; choose --tile within that")
+    artefact = manifest.model if backend == "auto" else "bundle"
+    model = ServedModel(manifest.degradations, None, 0, artefact, service)
+    _write_model(folder, front_config(model), "front")
+    if backend == "auto":
+        version = _write_model(folder, artefact_config(model, manifest, BACKENDS[manifest.runtime]))
+        for name in manifest.files:
+            shutil.copy(bundle / name, version)
+    else:
+        version = _write_model(folder, restorer_config(model), "restorer")
+        shutil.copytree(bundle, version / artefact)
+
+
+def _write_model(folder: Path, config: Message, code: str | None = None) -> Path:
+    """One model's folder; returns that of its version 1."""
+    version = folder / config.name / "1"
+    version.mkdir(parents=True)
+    (folder / config.name / CONFIG).write_text(to_text(config))
+    if code is not None:
+        (version / "model.py").write_text(MODEL_PY.format(name=code))
+    return version

@@ -1,0 +1,53 @@
+"""Shared by the serving tests: one real tritonserver over a small model."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lorair_serving.repository import write_repository
+from lorair_serving.server import Ports, Server, running_server
+from lorair_serving.service import Service
+
+from lorair.checkpoint import checkpoint_of, write_checkpoint
+from lorair.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
+
+TILE = 64
+SERVICE = Service(tile=TILE, overlap=16, max_batch=4, max_pixels=400_000, max_bytes=2**20, device="cpu", refresh_s=60)
+CONFIG = ModelConfig(
+    degradations=("noise", "rain", "haze"),
+    router=RouterConfig(
+        tower=TowerConfig(image_size=32, patch_size=16, width=16, layers=1, head_width=8, embed_dim=8), top_k=2
+    ),
+    restorer=RestorerConfig(
+        width=16, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,), rank=2, modulation_width=8, local_window=48
+    ),
+)
+
+
+@pytest.fixture(scope="session")
+def served_checkpoint(make_model, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("served") / "best.pt"
+    write_checkpoint(path, checkpoint_of(make_model(top_k=2, config=CONFIG)))
+    return path
+
+
+@pytest.fixture(scope="session")
+def server(served_checkpoint, tmp_path_factory) -> Iterator[Server]:
+    repository = tmp_path_factory.mktemp("serve") / "repository"
+    write_repository(str(served_checkpoint), repository, SERVICE)
+    with running_server(repository, free_ports()) as server:
+        yield server
+
+
+@pytest.fixture
+def address(server) -> str:
+    return f"127.0.0.1:{server.ports.grpc}"
+
+
+def free_ports() -> Ports:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+    numbers = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return Ports(*numbers)

@@ -1,0 +1,137 @@
+import shutil
+from dataclasses import replace
+
+import pytest
+from google.protobuf.text_format import ParseError
+from lorair_export.errors import ExportError
+from lorair_export.manifest import Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_serving.config import from_text
+from lorair_serving.repository import write_repository
+from lorair_serving.service import ServedModel, Service
+
+SERVICE = Service(tile=64, overlap=16, max_batch=4)
+GRAPH = Manifest(
+    runtime="onnx",
+    model="model.onnx",
+    files={},
+    versions={},
+    checkpoint="",
+    lowering="low-rank",
+    precision="fp32",
+    opset=20,
+    inputs=(TensorSpec("image", "float32", ("batch", 3, "height", "width")),),
+    outputs=(
+        TensorSpec("restored", "float32", ("batch", 3, "height", "width")),
+        TensorSpec("gates", "float32", ("batch", 3)),
+    ),
+    size_range=(16, 512),
+    max_batch=2,
+    degradations=("noise", "rain", "haze"),
+    local_window=None,
+)
+
+
+def bundle_of(manifest: Manifest, folder):
+    folder.mkdir()
+    (folder / manifest.model).write_bytes(b"artefact")
+    write_manifest(folder, replace(manifest, files={manifest.model: file_sha256(folder / manifest.model)}))
+    return folder
+
+
+def configs_in(repository):
+    return {path.parent.name: from_text(path.read_text()) for path in repository.glob("*/config.pbtxt")}
+
+
+def dims(tensors):
+    return {tensor.name: list(tensor.dims) for tensor in tensors}
+
+
+def test_checkpoint_becomes_three_models(served_checkpoint, tmp_path):
+    repository = tmp_path / "repository"
+    write_repository(str(served_checkpoint), repository, SERVICE)
+    configs = configs_in(repository)
+    assert set(configs) == {"lorair", "router", "restorer"}
+    assert all(config.name == name and config.backend == "python" for name, config in configs.items())
+    assert dims(configs["router"].input) == {"views": [5, 3, 32, 32]}
+    assert dims(configs["restorer"].input) == {"image": [3, 64, 64], "gates": [3], "prior": [4]}
+    assert [configs[name].max_batch_size for name in ("lorair", "router", "restorer")] == [0, 4, 4]
+    assert configs["restorer"].dynamic_batching.max_queue_delay_microseconds == 5000
+    assert (repository / "router/1/model.pt").read_bytes() == served_checkpoint.read_bytes()
+    assert (repository / "lorair/1/priors.safetensors").is_file()
+
+
+def test_bundle_is_served_by_the_backend_of_its_kind(tmp_path):
+    write_repository(str(bundle_of(GRAPH, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
+    configs = configs_in(tmp_path / "repository")
+    restorer = configs["restorer"]
+    assert set(configs) == {"lorair", "restorer"}
+    assert (restorer.backend, restorer.default_model_filename) == ("onnxruntime", "model.onnx")
+    assert (restorer.max_batch_size, dims(restorer.input)) == (2, {"image": [3, -1, -1]})
+    assert dims(restorer.output) == {"restored": [3, -1, -1], "gates": [3]}
+    assert (tmp_path / "repository/restorer/1/model.onnx").read_bytes() == b"artefact"
+
+
+def test_fixed_batch_is_part_of_the_shape(tmp_path):
+    tensors = {name: (replace(spec, shape=(1, *spec.shape[1:])),) for name, spec in (("inputs", GRAPH.inputs[0]),)}
+    write_repository(str(bundle_of(replace(GRAPH, **tensors), tmp_path / "bundle")), tmp_path / "repository", SERVICE)
+    restorer = configs_in(tmp_path / "repository")["restorer"]
+    assert (restorer.max_batch_size, dims(restorer.input)) == (0, {"image": [1, 3, -1, -1]})
+
+
+def test_engine_config_holds_to_its_manifest(tmp_path):
+    engine = replace(
+        GRAPH,
+        runtime="tensorrt",
+        model="model.fp32.trt10.13.3.sm90.plan",
+        size_range=(64, 256),
+        profiles=(Profile((1, 3, 64, 64), (2, 3, 64, 64), (2, 3, 256, 256)),),
+        engine={"flavour": "tensorrt", "version": "10.13.3.9", "compute_capabilities": ["9.0"]},
+    )
+    write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
+    restorer = configs_in(tmp_path / "repository")["restorer"]
+    assert (restorer.backend, restorer.default_model_filename) == ("tensorrt", engine.model)
+    assert restorer.max_batch_size == 2
+    assert restorer.parameters["tensorrt_version"].string_value == "10.13.3.9"
+
+
+def test_rtx_engine_is_refused_where_only_classic_ones_load(tmp_path):
+    engine = replace(GRAPH, runtime="tensorrt", model="m.engine", engine={"flavour": "rtx", "version": "1.7.1"})
+    with pytest.raises(ValueError, match="TensorRT-RTX"):
+        write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
+    assert not (tmp_path / "repository").exists()
+
+
+def test_tile_must_fit_the_bundle(tmp_path):
+    with pytest.raises(ValueError, match="16 to 512"):
+        write_repository(str(bundle_of(GRAPH, tmp_path / "bundle")), tmp_path / "repository", Service(tile=1024))
+    assert not (tmp_path / "repository").exists()
+
+
+def test_nothing_is_overwritten_silently(served_checkpoint, tmp_path):
+    repository = tmp_path / "repository"
+    write_repository(str(served_checkpoint), repository, SERVICE)
+    with pytest.raises(ExportError, match="--overwrite"):
+        write_repository(str(served_checkpoint), repository, SERVICE)
+    write_repository(str(served_checkpoint), repository, replace(SERVICE, max_batch=2), overwrite=True)
+    assert configs_in(repository)["restorer"].max_batch_size == 2
+    shutil.rmtree(repository / "lorair")
+    with pytest.raises(ExportError, match="leaves it alone"):
+        write_repository(str(served_checkpoint), repository, SERVICE, overwrite=True)
+
+
+def test_configuration_carries_the_served_model(served_checkpoint, tmp_path):
+    write_repository(str(served_checkpoint), tmp_path / "repository", SERVICE)
+    text = configs_in(tmp_path / "repository")["restorer"].parameters["service"].string_value
+    served = ServedModel.from_config({"parameters": {"service": {"string_value": text}}})
+    assert served == ServedModel(("noise", "rain", "haze"), 32, 4, "model.pt", SERVICE)
+
+
+def test_schema_refuses_what_it_does_not_know():
+    with pytest.raises(ParseError):
+        from_text('name: "restorer" max_batchsize: 4')
+
+
+@pytest.mark.parametrize("wrong", [{"tile": 0}, {"overlap": 200}, {"max_pending": 0}, {"refresh_s": -1}])
+def test_service_refuses_what_cannot_be(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong)).removesuffix("_s")):
+        Service(**wrong)

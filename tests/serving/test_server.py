@@ -1,0 +1,170 @@
+"""The service as its users meet it, over a real tritonserver."""
+
+import asyncio
+import io
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+from lorair_serving import cli
+from lorair_serving.client import AsyncClient, Client
+from lorair_serving.config import RESTORER
+from lorair_serving.errors import ServingError
+from lorair_serving.triton_runtime import TritonRuntime
+from PIL import Image
+
+import lorair
+from lorair.restore import restore_arrays
+from lorair.runtime import open_runtime
+from lorair.torch_runtime import TorchRuntime
+
+from .conftest import SERVICE
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (80, 100, 3), np.uint8)
+
+
+@pytest.fixture
+def client(address):
+    with Client(address) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def expected(served_checkpoint):
+    runtime = TorchRuntime(lorair.load(served_checkpoint, "cpu"))
+    runtime.size_range = SERVICE.tile, SERVICE.tile
+
+    def restore(image, degradation=None):
+        return restore_arrays(runtime, [image], degradation, SERVICE.tile, SERVICE.overlap)[0].astype(int)
+
+    return restore
+
+
+def png(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("degradation", [None, "rain"])
+@pytest.mark.parametrize("shape", [(80, 100, 3), (64, 64, 3), (20, 150, 3), (70, 70, 1)])
+def test_result_is_that_of_the_library(client, expected, shape, degradation):
+    image = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+    answer = client.restore(image, degradation)
+    assert np.abs(answer.image - expected(image, degradation)).max() <= 1
+    assert sum(answer.gates.values()) == pytest.approx(1) and set(answer.gates) == set(client.degradations())
+    assert degradation in (None, answer.degradation)
+
+
+def test_file_comes_back_as_a_file(client, expected):
+    with Image.open(io.BytesIO(client.restore(png(IMAGE)).image)) as image:
+        assert np.abs(np.asarray(image) - expected(IMAGE)).max() <= 1
+
+
+def test_images_in_flight_share_batches(address):
+    async def restore_all():
+        async with AsyncClient(address) as client:
+            images = [np.full((60 + i, 90, 3), 20 * i, np.uint8) for i in range(8)]
+            before = await client.statistics(RESTORER)
+            answers = await asyncio.gather(*(client.restore(image) for image in images))
+            return answers, before, await client.statistics(RESTORER)
+
+    answers, before, after = asyncio.run(restore_all())
+    assert [answer.image.shape[0] for answer in answers] == list(range(60, 68))
+    tiles = after.inference_count - before.inference_count
+    assert tiles == 5 * 2 + 3 * 4  # two columns of tiles; up to 64 rows one row of them, above two
+    assert after.execution_count - before.execution_count < tiles
+
+
+@pytest.mark.parametrize(
+    ("image", "degradation", "words"),
+    [
+        (b"", None, "empty"),
+        (b"no image", None, "not a readable"),
+        (png(IMAGE)[:500], None, "damaged"),
+        (png(np.zeros((4000, 4000), np.uint8)), None, "4000 x 4000 pixels"),
+        (np.zeros((1000, 1000, 3), np.uint8), None, "1000 x 1000 pixels"),
+        (np.zeros((4, 4, 6), np.uint8), None, "1 to 4 channels"),
+        (IMAGE, "fog", "this model knows noise, rain, haze"),
+    ],
+)
+def test_bad_request_is_answered_with_its_reason(client, image, degradation, words):
+    with pytest.raises(ServingError, match=words):
+        client.restore(image, degradation)
+
+
+def test_http_as_it_is(server):
+    """The request that README's curl example sends."""
+    data = png(IMAGE)
+    head = {
+        "inputs": [
+            {
+                "name": "encoded", "shape": [len(data)], "datatype": "UINT8",
+                "parameters": {"binary_data_size": len(data)},
+            }
+        ],
+        "outputs": [{"name": "restored_encoded", "parameters": {"binary_data": True}}],
+    }  # fmt: skip
+    text = json.dumps(head).encode()
+    request = urllib.request.Request(f"{server.http}/v2/models/lorair/infer", text + data)
+    request.add_header("Inference-Header-Content-Length", str(len(text)))
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        body = answer.read()[int(answer.headers["Inference-Header-Content-Length"]) :]
+    with Image.open(io.BytesIO(body)) as image:
+        assert image.size == (100, 80)
+
+
+def test_no_server_is_one_clear_error():
+    with Client("127.0.0.1:1", retries=0) as client, pytest.raises(ServingError, match="no connection to"):
+        client.restore(IMAGE)
+
+
+def test_runtime_is_opened_by_address(address, expected):
+    runtime = open_runtime(f"triton://{address}/lorair")
+    assert isinstance(runtime, TritonRuntime)
+    for degradation in (None, "haze"):
+        restored = restore_arrays(runtime, [IMAGE], degradation)[0]
+        assert np.abs(restored - expected(IMAGE, degradation)).max() <= 1
+
+
+def test_commands_restore_and_load(address, tmp_path, monkeypatch, capsys):
+    (tmp_path / "photo.png").write_bytes(png(IMAGE))
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["lorair-serve", *map(str, arguments)])
+        try:
+            cli.main()
+        except SystemExit as ended:
+            return ended.code, capsys.readouterr()
+
+    code, printed = run("restore", tmp_path / "photo.png", "-o", tmp_path / "out", "--url", address)
+    assert code == 0 and (tmp_path / "out" / "photo.png").is_file(), printed.err
+    load = ["load", "--url", address, "--seconds", 2, "--clients", 4, "--size", "64x96", "-o", tmp_path / "load"]
+    code, printed = run(*load)
+    assert code == 0 and "4 clients" in printed.out and "restorer:" in printed.out, printed
+    record = json.loads((tmp_path / "load" / "load.json").read_text())
+    answered = len(record["outcomes"])
+    assert answered > 4 and record["errors"] == {}
+    assert record["server"]["lorair"]["inferences"] == answered
+    assert record["server"]["restorer"]["inferences"] == 2 * answered
+    assert sum(int(size) * count for size, count in record["server"]["restorer"]["batch_sizes"].items()) == 2 * answered
+    code, printed = run("load", "--url", address, "--seconds", 1, "--rate", 5, "--size", "64x64")
+    assert code == 0 and "5 images a second asked" in printed.out
+
+
+def test_killed_model_comes_back(address, client):
+    stubs = subprocess.run(["pgrep", "-f", "triton_python_backend_stub.*restorer/1"], capture_output=True, text=True)
+    for pid in stubs.stdout.split():
+        os.kill(int(pid), signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            assert client.restore(IMAGE).image.shape == IMAGE.shape
+            return
+        except ServingError:
+            assert time.monotonic() < deadline
