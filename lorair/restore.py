@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lorair.errors import LorairError
 from lorair.images import Picture, picture_from_samples, samples_from_picture
-from lorair.tiling import MIN_TILE, check_tiles, restore_tiled
+from lorair.tiling import MIN_TILE, MapTiles, check_tiles, restore_tiled
 
 if TYPE_CHECKING:
     from lorair.router import Routing
@@ -68,6 +68,7 @@ def restore_picture(
     pinned: "Routing | None" = None,
     tile: int | None = None,
     overlap: int = 32,
+    map_tiles: MapTiles = map,
 ) -> Restoration:
     """Restore one picture, routed once as a whole where the runtime can.
 
@@ -77,6 +78,7 @@ def restore_picture(
         pinned: the routing of a named degradation, None to let the router see the picture.
         tile: side in pixels, as ``usable_tile`` gives it.
         overlap: pixels over which neighbouring tiles blend.
+        map_tiles: see :func:`lorair.tiling.restore_tiled`.
     """
     image = tensor_from_pixels(picture.pixels)
     height, width = image.shape[-2:]
@@ -91,7 +93,7 @@ def restore_picture(
         return restored
 
     padded = pad_reflected(image, smallest)
-    restored = restore_tiled(restore, padded, tile, overlap, max(smallest, MIN_TILE), notes.append)
+    restored = restore_tiled(restore, padded, tile, overlap, max(smallest, MIN_TILE), notes.append, map_tiles)
     if routing is None and len(gates) > 1:
         notes.append(f"the {runtime.name} runtime routed each tile by itself; the gates are the tiles' mean")
     shares = torch.cat(gates).mean(0).tolist()

@@ -2,10 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
+
+MapTiles = Callable[[Callable[[Any], Tensor], Iterable[Any]], Iterable[Tensor]]
 
 MIN_TILE = 64
 _TILE_STEP = 16
@@ -30,6 +33,7 @@ def restore_tiled(
     overlap: int = 32,
     min_tile: int = MIN_TILE,
     report: Callable[[str], None] = warnings.warn,
+    map_tiles: MapTiles = map,
 ) -> Tensor:
     """Restore an image by tiles; one that is not larger than a tile goes through whole.
 
@@ -42,6 +46,8 @@ def restore_tiled(
         overlap: pixels over which neighbouring tiles blend.
         min_tile: the smallest side that running out of memory leads to.
         report: called with one sentence for each halving.
+        map_tiles: applies ``restore`` to the tiles and gives the results in order, as ``map`` does one by one; an
+            executor's ``map`` has several under way.
 
     Returns:
         ``[1, 3, H, W]`` float32, on the image's device.
@@ -54,7 +60,7 @@ def restore_tiled(
     tile = longest if tile is None else min(tile, longest)
     while True:
         try:
-            return restore(image) if tile == longest else _blend(restore, image, tile, overlap)
+            return restore(image) if tile == longest else _blend(restore, image, tile, overlap, map_tiles)
         except Exception as error:
             smaller = tile // 2 // _TILE_STEP * _TILE_STEP
             if not is_out_of_memory(error) or smaller < max(min_tile, 2 * overlap):
@@ -102,13 +108,16 @@ def tile_weights(length: int, tile: int, overlap: int) -> Tensor:
     return -torch.cat([edges, steps, 0 * edges]).diff(dim=0).float()
 
 
-def _blend(restore: Callable[[Tensor], Tensor], image: Tensor, tile: int, overlap: int) -> Tensor:
+def _blend(restore: Callable[[Tensor], Tensor], image: Tensor, tile: int, overlap: int, map_tiles: MapTiles) -> Tensor:
     height, width = image.shape[-2:]
     rows, columns = tile_weights(height, tile, overlap), tile_weights(width, tile, overlap)
+    places = [
+        (slice(top, top + tile), slice(left, left + tile), row, column)
+        for top, row in zip(tile_starts(height, tile, overlap), rows, strict=True)
+        for left, column in zip(tile_starts(width, tile, overlap), columns, strict=True)
+    ]
+    parts = map_tiles(lambda place: restore(image[..., place[0], place[1]].contiguous()), places)
     blended = torch.zeros_like(image)
-    for top, row in zip(tile_starts(height, tile, overlap), rows, strict=True):
-        for left, column in zip(tile_starts(width, tile, overlap), columns, strict=True):
-            down, across = slice(top, top + tile), slice(left, left + tile)
-            weights = (row[down, None] * column[across]).to(blended)
-            blended[..., down, across] += restore(image[..., down, across].contiguous()).to(blended) * weights
+    for (down, across, row, column), part in zip(places, parts, strict=True):
+        blended[..., down, across] += part.to(blended) * (row[down, None] * column[across]).to(blended)
     return blended

@@ -1,5 +1,6 @@
 """The README's commands and code run as they stand, on a small model and the example photographs."""
 
+import io
 import re
 import shlex
 import shutil
@@ -11,6 +12,9 @@ import torch
 from lorair_export.baselines import published_params
 from lorair_export.cli import app as export_app
 from lorair_export.cli_bench import app as bench_app
+from lorair_serving.cli import app as serve_app
+from lorair_serving.repository import write_repository
+from lorair_serving.server import Ports, running_server
 from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from typer.main import get_command
@@ -21,8 +25,9 @@ from lorair.cli import app
 from lorair.photographs import examples
 
 README = Path(__file__).parents[1] / "README.md"
-APPS = {"lorair": app, "lorair-export": export_app, "lorair-bench": bench_app}
-HOURS = ("lorair train all", "lorair-bench experts", "lorair-bench latency")
+APPS = {"lorair": app, "lorair-export": export_app, "lorair-bench": bench_app, "lorair-serve": serve_app}
+LONG = ("lorair train all", "lorair-bench", "lorair-serve up", "lorair-serve load")  # options are checked, no more
+SERVICE = "127.0.0.1:8001"
 
 
 def blocks(language):
@@ -69,11 +74,21 @@ def published_pair(workplace, make_model, monkeypatch):
         torch.save({"params": published_params(model.restorer.net)}, "setting1_ir.pth")
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    repository = tmp_path_factory.mktemp("service") / "repository"
+    write_repository("default", repository)
+    with running_server(repository, Ports.free()) as server:
+        yield f"127.0.0.1:{server.ports.grpc}"
+
+
 @pytest.mark.parametrize("line", commands())
-def test_command(line):
+def test_command(line, request):
+    if SERVICE in line:
+        line = line.replace(SERVICE, request.getfixturevalue("service"))
     program, *words = shlex.split(line)
     command = get_command(APPS[program])
-    if line.startswith(HOURS):
+    if line.startswith(LONG):
         name, *arguments = words
         command.commands[name].make_context(name, arguments)
         return
@@ -87,10 +102,11 @@ def test_command(line):
 def test_the_readme_has_commands_of_every_kind():
     verbs = {" ".join(line.split(" ")[:2]) for line in commands()}
     assert {"lorair restore", "lorair train", "lorair convert", "lorair-export onnx", "lorair-export trt"} <= verbs
+    assert {"lorair-serve up", "lorair-serve repo"} <= verbs
 
 
 def test_python():
-    (code,) = blocks("python")
+    code = blocks("python")[0]
     names = {"photo": np.asarray(Image.open("photo.png")), "other_photo": Image.open("photo.jpg")}
     names["images"] = torch.rand(2, 3, 20, 30)
     with torch.inference_mode():
@@ -98,3 +114,10 @@ def test_python():
     assert names["restored"][0].shape == names["photo"].shape
     assert names["images"].shape == (2, 3, 20, 30)
     assert isinstance(names["model"], lorair.LoRAIR)
+
+
+def test_python_of_the_client(service):
+    code = blocks("python")[1].replace(SERVICE, service)
+    names = {"photo_bytes": Path("photo.jpg").read_bytes()}
+    exec(code, names)
+    assert names["answer"].degradation == "rain" and Image.open(io.BytesIO(names["answer"].image)).size == (96, 64)

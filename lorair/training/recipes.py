@@ -16,8 +16,9 @@ class StageRecipe:
 
     `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
     router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` names the experts
-    that restore a training image: none, the router's choice (published), or its true degradation's, for a router
-    is still mistaken. `crop` is the side of the centre that the restorer learns from, None for all of an image, while
+    that restore a training image: none, the router's choice (published), or its true degradation's. Of each batch
+    the first `misrouted` images are routed as one another, so that the restorer learns to look for itself: the
+    router mistakes unseen photographs oftener than trained ones. `crop` is the side of the centre that the restorer learns from, None for all of an image, while
     the router sees all of it. `gamma` varies the photographs' exposure. `gradient_clip` bounds the gradient's norm.
     `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is validated and the
     state of the run saved.
@@ -30,6 +31,7 @@ class StageRecipe:
     final_learning_rate: float
     trained: Literal["head", "experts", "all"]
     gates: Literal["none", "router", "label"] = "none"
+    misrouted: int = 0
     crop: int | None = None
     gamma: float = 1.0
     warmup: int = 0
@@ -116,19 +118,21 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             validate_every=500,
         ),
         "finetune": StageRecipe(
-            steps=600,
+            steps=500,
             batch_size=16,
             shapes=CropShapes(256, 256),
-            learning_rate=3e-3,
-            final_learning_rate=3e-5,
-            trained="experts",
-            gates="label",
+            learning_rate=1e-3,
+            final_learning_rate=1e-5,
+            trained="all",
+            gates="router",
+            misrouted=2,
             crop=96,
             warmup=50,
+            weight_decay=1e-3,
             gradient_clip=1.0,
-            tasks=2,
+            tasks=3,
             bfloat16=True,
-            validate_every=300,
+            validate_every=250,
         ),
     },
 }

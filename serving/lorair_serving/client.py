@@ -13,7 +13,7 @@ from lorair_export.extras import require
 
 from lorair_serving.config import FRONT
 from lorair_serving.errors import ServingError
-from lorair_serving.service import SERVICE
+from lorair_serving.service import BUSY, SERVICE
 
 ADDRESS = "127.0.0.1:8001"
 LARGEST_MESSAGE = 2**31 - 1
@@ -38,8 +38,8 @@ class Restored:
 class AsyncClient:
     """A connection to a service, made and used in one event loop; many images may be in flight.
 
-    A request that finds the connection lost is sent again, at most ``retries`` times: restoring changes nothing on
-    the server. What the server answers is final, refusals too.
+    A request that finds no connection, or no model because it is just being loaded, is sent again, at most
+    ``retries`` times: restoring changes nothing on the server. What the service answers is final, refusals too.
     """
 
     def __init__(self, address: str = ADDRESS, model: str = FRONT, timeout_s: float = 60, retries: int = 3) -> None:
@@ -157,8 +157,8 @@ def _restored(result: Any, image: Image, degradations: tuple[str, ...]) -> Resto
 
 
 def _connection_lost(error: Any) -> bool:  # noqa: ANN401
-    """Whether the server never answered; what it answered, also that it is busy, comes "from peer"."""
-    return error.status() == "StatusCode.UNAVAILABLE" and "from peer" not in str(error.debug_details())
+    """Whether there was nobody to answer, which is another thing than a service that is busy."""
+    return error.status() == "StatusCode.UNAVAILABLE" and BUSY not in str(error.message())
 
 
 def _told(error: Any, address: str) -> ServingError:  # noqa: ANN401

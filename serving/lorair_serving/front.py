@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,7 @@ class Front:
         self.runtime = runtime
         self.service = service
         self.tile = usable_tile(runtime, service.tile, service.overlap)
+        self._pool = ThreadPoolExecutor(4 * service.max_batch, "tiles")  # two batches run or wait, two are made ready
         self._streams: OrderedDict[str, tuple[float, Routing]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -64,7 +66,7 @@ class Front:
         """
         picture = self._picture(request)
         routing = self._routing(request, picture)
-        restored = restore_picture(self.runtime, picture, routing, self.tile, self.service.overlap)
+        restored = restore_picture(self.runtime, picture, routing, self.tile, self.service.overlap, self._pool.map)
         return Answer(restored.picture, restored.gates, restored.degradation)
 
     def _picture(self, request: ImageRequest) -> Picture:

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -39,6 +40,15 @@ class Ports:
     grpc: int = 8001
     metrics: int = 8002
     address: str = "127.0.0.1"
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Ports of this machine that nothing listens on at the moment."""
+        sockets = [socket.create_server((cls.address, 0)) for _ in range(3)]
+        numbers = [each.getsockname()[1] for each in sockets]
+        for each in sockets:
+            each.close()
+        return cls(*numbers)
 
     def arguments(self) -> list[str]:
         ports = [f"--{name}-port={getattr(self, name)}" for name in ("http", "grpc", "metrics")]

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 SERVICE = "service"
+BUSY = "come back later"  # by these words a client tells a refusal from a connection lost
 
 
 @dataclass(frozen=True)

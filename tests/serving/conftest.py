@@ -1,6 +1,5 @@
 """Shared by the serving tests: one real tritonserver over a small model."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,18 +35,10 @@ def served_checkpoint(make_model, tmp_path_factory) -> Path:
 def server(served_checkpoint, tmp_path_factory) -> Iterator[Server]:
     repository = tmp_path_factory.mktemp("serve") / "repository"
     write_repository(str(served_checkpoint), repository, SERVICE)
-    with running_server(repository, free_ports()) as server:
+    with running_server(repository, Ports.free()) as server:
         yield server
 
 
 @pytest.fixture
 def address(server) -> str:
     return f"127.0.0.1:{server.ports.grpc}"
-
-
-def free_ports() -> Ports:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
-    numbers = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return Ports(*numbers)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from lorair_serving import cli
 from lorair_serving.client import AsyncClient, Client
 from lorair_serving.config import RESTORER
 from lorair_serving.errors import ServingError
+from lorair_serving.repository import write_repository
+from lorair_serving.server import Ports, running_server
 from lorair_serving.triton_runtime import TritonRuntime
 from PIL import Image
 
@@ -117,6 +120,21 @@ def test_http_as_it_is(server):
         body = answer.read()[int(answer.headers["Inference-Header-Content-Length"]) :]
     with Image.open(io.BytesIO(body)) as image:
         assert image.size == (100, 80)
+
+
+def test_what_is_too_much_is_refused_at_once(served_checkpoint, tmp_path):
+    write_repository(str(served_checkpoint), tmp_path / "repository", replace(SERVICE, workers=1, max_pending=2))
+
+    async def restore_many(address):
+        async with AsyncClient(address) as client:
+            large = np.zeros((600, 600, 3), np.uint8)
+            return await asyncio.gather(*(client.restore(large) for _ in range(6)), return_exceptions=True)
+
+    with running_server(tmp_path / "repository", Ports.free()) as server:
+        answers = asyncio.run(restore_many(f"127.0.0.1:{server.ports.grpc}"))
+    refused = [answer for answer in answers if isinstance(answer, ServingError)]
+    assert 1 <= len(refused) <= 4
+    assert all("2 images are under way" in str(error) and "no connection" not in str(error) for error in refused)
 
 
 def test_no_server_is_one_clear_error():

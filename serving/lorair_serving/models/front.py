@@ -19,7 +19,7 @@ from lorair.router import Routing, pinned_routing, router_views
 from lorair_serving.config import RESTORER, ROUTER
 from lorair_serving.front import Answer, Front, ImageRequest
 from lorair_serving.repository import PRIORS
-from lorair_serving.service import ServedModel
+from lorair_serving.service import BUSY, ServedModel
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class TritonPythonModel:
         for request in requests:
             sender = request.get_response_sender()
             if not self.pending.acquire(blocking=False):
-                busy = f"{self.max_pending} images are under way, the most that this service takes; come back later"
+                busy = f"{self.max_pending} images are under way, the most that this service takes; {BUSY}"
                 reply(sender, error=pb_utils.TritonError(busy, pb_utils.TritonError.UNAVAILABLE))
                 continue
             try:
