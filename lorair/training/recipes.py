@@ -15,13 +15,13 @@ class StageRecipe:
     """One stage's optimisation: AdamW under a cosine learning rate.
 
     `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
-    router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` names the experts
-    that restore a training image: none, the router's choice (published), or its true degradation's. Of each batch
-    the first `misrouted` images are routed as one another, so that the restorer learns to look for itself: the
-    router mistakes unseen photographs oftener than trained ones. `crop` is the side of the centre that the restorer learns from, None for all of an image, while
-    the router sees all of it. `gamma` varies the photographs' exposure. `gradient_clip` bounds the gradient's norm.
-    `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is validated and the
-    state of the run saved.
+    router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` says whether the
+    router's experts take part in restoring, or none. Of each batch the first `misrouted` images are routed as one
+    another, so that the restorer learns to look for itself: the router mistakes unseen photographs oftener than
+    trained ones. `crop` is the side of the centre that the restorer learns from, None for all of an image, while the
+    router sees all of it. `gamma` varies the photographs' exposure. `gradient_clip` bounds the gradient's norm.
+    `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is validated and the state
+    of the run saved.
     """
 
     steps: int
@@ -30,7 +30,7 @@ class StageRecipe:
     learning_rate: float
     final_learning_rate: float
     trained: Literal["head", "experts", "all"]
-    gates: Literal["none", "router", "label"] = "none"
+    gates: Literal["none", "router"] = "none"
     misrouted: int = 0
     crop: int | None = None
     gamma: float = 1.0

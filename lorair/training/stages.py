@@ -65,13 +65,7 @@ def _restoring_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
         routing = _route(model, batch.degraded, recipe.bfloat16)
     seen_as = torch.arange(len(batch.labels), device=routing.prior.device)
     seen_as[: recipe.misrouted] = seen_as[: recipe.misrouted].roll(1)
-    match recipe.gates:
-        case "none":
-            gates = torch.zeros_like(routing.gates)
-        case "label":
-            gates = F.one_hot(batch.labels, routing.gates.shape[1]).to(routing.gates.dtype)
-        case "router":
-            gates = routing.gates[seen_as]
+    gates = torch.zeros_like(routing.gates) if recipe.gates == "none" else routing.gates[seen_as]
     degraded, clean = batch.degraded, batch.clean
     if recipe.crop is not None:
         degraded, clean = (center_crop(images, [recipe.crop]) for images in (degraded, clean))

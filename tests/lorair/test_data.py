@@ -54,6 +54,15 @@ def test_damaged_image_is_named(folder: Path) -> None:
         PhotographFolder(folder)
 
 
+def test_gamma_raises_each_photograph_to_a_power_of_its_own(folder: Path) -> None:
+    plain, varied = batches(folder)[0].clean.double(), batches(folder, gamma=2.0)[0].clean.double()
+    inside = (plain > 0) & (plain < 1)
+    powers = [(varied[i][inside[i]].log() / plain[i][inside[i]].log()) for i in range(len(plain))]
+    found = torch.stack([power.median() for power in powers])
+    assert all(torch.allclose(power, middle, rtol=1e-3) for power, middle in zip(powers, found, strict=True))
+    assert found.min() >= 0.5 and found.max() <= 2 and found.max() / found.min() > 1.2
+
+
 def test_batch_is_float_in_range_and_labelled_evenly(folder: Path) -> None:
     degraded, clean, labels = batches(folder)[0]
     assert degraded.shape == clean.shape and degraded.shape[:2] == (6, 3)

@@ -152,14 +152,28 @@ def test_resuming_gives_the_uninterrupted_weights(make_model, photographs, tmp_p
     assert all(torch.equal(value, other[name]) for name, value in whole.state_dict().items())
 
 
-def test_labels_gate_as_a_named_degradation_does(make_model, photographs) -> None:
+def test_restorer_learns_the_centre_of_what_the_router_sees(make_model, photographs) -> None:
     model = make_model()
-    recipe = replace(BRIEF, gates="label")
-    batch = batches(photographs, model.config, recipe)[0]
+    batch = batches(photographs, model.config, BRIEF)[0]
     with torch.no_grad():
-        prior = model.route(batch.degraded).prior
-        gates = torch.stack([model.pin(model.degradations[label]).gates[0] for label in batch.labels.tolist()])
-        expected = psnr_loss(model.restorer(batch.degraded, prior, gates), batch.clean)
+        routing = model.route(batch.degraded)
+        centre = slice(4, 20)
+        restored = model.restorer(batch.degraded[..., centre, centre], routing.prior, routing.gates)
+        expected = psnr_loss(restored, batch.clean[..., centre, centre])
+        recipe = replace(BRIEF, gates="router", crop=16)
+        torch.testing.assert_close(STAGES["finetune"].loss(model, batch, recipe), expected)
+
+
+def test_misrouted_images_are_routed_as_one_another(make_model, photographs) -> None:
+    model = make_model()
+    batch = batches(photographs, model.config, BRIEF)[0]
+    with torch.no_grad():
+        routing = model.route(batch.degraded)
+        swapped = [2, 0, 1, 3]
+        expected = psnr_loss(
+            model.restorer(batch.degraded, routing.prior[swapped], routing.gates[swapped]), batch.clean
+        )
+        recipe = replace(BRIEF, gates="router", misrouted=3)
         torch.testing.assert_close(STAGES["finetune"].loss(model, batch, recipe), expected)
 
 
