@@ -16,12 +16,10 @@ class StageRecipe:
 
     `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
     router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` says whether the
-    router's experts take part in restoring, or none. Of each batch the first `misrouted` images are routed as one
-    another, so that the restorer learns to look for itself: the router mistakes unseen photographs oftener than
-    trained ones. `crop` is the side of the centre that the restorer learns from, None for all of an image, while the
-    router sees all of it. `gamma` varies the photographs' exposure. `gradient_clip` bounds the gradient's norm.
-    `bfloat16` runs the trained part under autocast. Every `validate_every` steps the model is validated and the state
-    of the run saved.
+    router's experts take part in restoring, or none. `crop` is the side of the centre that the restorer learns from,
+    None for all of an image, while the router sees all of it. `gamma` varies the photographs' exposure.
+    `gradient_clip` bounds the gradient's norm. `bfloat16` runs the trained part under autocast. Every `validate_every`
+    steps the model is validated and the state of the run saved.
     """
 
     steps: int
@@ -31,7 +29,6 @@ class StageRecipe:
     final_learning_rate: float
     trained: Literal["head", "experts", "all"]
     gates: Literal["none", "router"] = "none"
-    misrouted: int = 0
     crop: int | None = None
     gamma: float = 1.0
     warmup: int = 0
@@ -96,7 +93,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             learning_rate=1.2e-3,
             final_learning_rate=1e-5,
             trained="all",
-            gamma=1.6,
+            gamma=2.5,
             warmup=100,
             betas=(0.9, 0.99),
             weight_decay=0.05,
@@ -118,21 +115,20 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             validate_every=500,
         ),
         "finetune": StageRecipe(
-            steps=500,
+            steps=400,
             batch_size=16,
             shapes=CropShapes(256, 256),
             learning_rate=1e-3,
             final_learning_rate=1e-5,
             trained="all",
             gates="router",
-            misrouted=2,
             crop=96,
             warmup=50,
             weight_decay=1e-3,
             gradient_clip=1.0,
             tasks=3,
             bfloat16=True,
-            validate_every=250,
+            validate_every=200,
         ),
     },
 }

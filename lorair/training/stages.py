@@ -63,14 +63,12 @@ def _router_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
 def _restoring_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
     with torch.no_grad():
         routing = _route(model, batch.degraded, recipe.bfloat16)
-    seen_as = torch.arange(len(batch.labels), device=routing.prior.device)
-    seen_as[: recipe.misrouted] = seen_as[: recipe.misrouted].roll(1)
-    gates = torch.zeros_like(routing.gates) if recipe.gates == "none" else routing.gates[seen_as]
+    gates = torch.zeros_like(routing.gates) if recipe.gates == "none" else routing.gates
     degraded, clean = batch.degraded, batch.clean
     if recipe.crop is not None:
         degraded, clean = (center_crop(images, [recipe.crop]) for images in (degraded, clean))
     with torch.autocast(gates.device.type, torch.bfloat16, enabled=recipe.bfloat16):
-        restored = model.restorer(degraded, routing.prior[seen_as], gates)
+        restored = model.restorer(degraded, routing.prior, gates)
     return psnr_loss(restored, clean)
 
 

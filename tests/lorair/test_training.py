@@ -164,19 +164,6 @@ def test_restorer_learns_the_centre_of_what_the_router_sees(make_model, photogra
         torch.testing.assert_close(STAGES["finetune"].loss(model, batch, recipe), expected)
 
 
-def test_misrouted_images_are_routed_as_one_another(make_model, photographs) -> None:
-    model = make_model()
-    batch = batches(photographs, model.config, BRIEF)[0]
-    with torch.no_grad():
-        routing = model.route(batch.degraded)
-        swapped = [2, 0, 1, 3]
-        expected = psnr_loss(
-            model.restorer(batch.degraded, routing.prior[swapped], routing.gates[swapped]), batch.clean
-        )
-        recipe = replace(BRIEF, gates="router", misrouted=3)
-        torch.testing.assert_close(STAGES["finetune"].loss(model, batch, recipe), expected)
-
-
 def test_a_state_of_another_recipe_is_refused(make_model, photographs, tmp_path: Path) -> None:
     model = make_model()
     data = batches(photographs, model.config, BRIEF)
