@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 FRONT, ROUTER, RESTORER = "lorair", "router", "restorer"
 
+# TensorRT loads the plans of its own version alone; tags of nvcr.io/nvidia/tritonserver by that version, where known.
+CONTAINERS = {"10.15.1": "26.02-py3"}
+
 Message = Any  # messages of a .proto have no static types
 
 
@@ -69,7 +72,10 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
         _batch(config, min(model.service.max_batch, manifest.max_batch), model)
     _place(config, model.service.device)
     if backend == "tensorrt":
-        config.parameters["tensorrt_version"].string_value = manifest.engine["version"]
+        version = manifest.engine["version"]
+        tag = CONTAINERS.get(".".join(version.split(".")[:3]), f"the one whose release notes name TensorRT {version}")
+        config.parameters["tensorrt_version"].string_value = version
+        config.parameters["container_tag"].string_value = tag
     return config
 
 
@@ -100,11 +106,18 @@ def _python_config(name: str, model: ServedModel) -> Message:
 
 
 def _batch(config: Message, max_batch: int, model: ServedModel) -> None:
-    """Batch equal shapes as they come, and refuse what the queue has no room for."""
+    """Batch equal shapes as they come, refuse what the queue has no room for, and be warm before being ready."""
     config.max_batch_size = max_batch
     batching = config.dynamic_batching
     batching.max_queue_delay_microseconds = round(1000 * model.service.batch_delay_ms)
     batching.default_queue_policy.max_queue_size = 16 * model.service.max_pending
+    for batch in sorted({1, max_batch}):
+        warmup = config.model_warmup.add(name=f"batch of {batch}", batch_size=batch)
+        for tensor in config.input:
+            dims = [model.service.tile if size < 0 else size for size in tensor.dims]
+            data = warmup.inputs[tensor.name]
+            data.data_type, data.zero_data = tensor.data_type, True
+            data.dims.extend(dims)
 
 
 def _place(config: Message, device: str) -> None:

@@ -46,6 +46,10 @@ def dims(tensors):
     return {tensor.name: list(tensor.dims) for tensor in tensors}
 
 
+def dims_of(sample):
+    return {name: list(data.dims) for name, data in sample.items()}
+
+
 def test_checkpoint_becomes_three_models(served_checkpoint, tmp_path):
     repository = tmp_path / "repository"
     write_repository(str(served_checkpoint), repository, SERVICE)
@@ -56,6 +60,9 @@ def test_checkpoint_becomes_three_models(served_checkpoint, tmp_path):
     assert dims(configs["restorer"].input) == {"image": [3, 64, 64], "gates": [3], "prior": [4]}
     assert [configs[name].max_batch_size for name in ("lorair", "router", "restorer")] == [0, 4, 4]
     assert configs["restorer"].dynamic_batching.max_queue_delay_microseconds == 5000
+    warm = {sample.batch_size: dict(sample.inputs) for sample in configs["restorer"].model_warmup}
+    assert set(warm) == {1, 4}
+    assert all(dims_of(sample) == dims(configs["restorer"].input) for sample in warm.values())
     assert (repository / "router/1/model.pt").read_bytes() == served_checkpoint.read_bytes()
     assert (repository / "lorair/1/priors.safetensors").is_file()
 
@@ -82,16 +89,19 @@ def test_engine_config_holds_to_its_manifest(tmp_path):
     engine = replace(
         GRAPH,
         runtime="tensorrt",
-        model="model.fp32.trt10.13.3.sm90.plan",
+        model="model.fp32.trt10.15.1.sm90.plan",
         size_range=(64, 256),
         profiles=(Profile((1, 3, 64, 64), (2, 3, 64, 64), (2, 3, 256, 256)),),
-        engine={"flavour": "tensorrt", "version": "10.13.3.9", "compute_capabilities": ["9.0"]},
+        engine={"flavour": "tensorrt", "version": "10.15.1.29", "compute_capabilities": ["9.0"]},
     )
     write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
     restorer = configs_in(tmp_path / "repository")["restorer"]
     assert (restorer.backend, restorer.default_model_filename) == ("tensorrt", engine.model)
     assert restorer.max_batch_size == 2
-    assert restorer.parameters["tensorrt_version"].string_value == "10.13.3.9"
+    assert restorer.parameters["tensorrt_version"].string_value == "10.15.1.29"
+    assert restorer.parameters["container_tag"].string_value == "26.02-py3"
+    assert restorer.max_batch_size <= engine.profiles[0].max[0]
+    assert SERVICE.tile <= engine.profiles[0].max[2]
 
 
 def test_rtx_engine_is_refused_where_only_classic_ones_load(tmp_path):

@@ -43,7 +43,7 @@ def expected(served_checkpoint):
     runtime.size_range = SERVICE.tile, SERVICE.tile
 
     def restore(image, degradation=None):
-        return restore_arrays(runtime, [image], degradation, SERVICE.tile, SERVICE.overlap)[0].astype(int)
+        return restore_arrays(runtime, [image], degradation, SERVICE.tile, SERVICE.overlap)[0]
 
     return restore
 
@@ -59,14 +59,25 @@ def png(image: np.ndarray) -> bytes:
 def test_result_is_that_of_the_library(client, expected, shape, degradation):
     image = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     answer = client.restore(image, degradation)
-    assert np.abs(answer.image - expected(image, degradation)).max() <= 1
+    assert np.array_equal(answer.image, expected(image, degradation))
     assert sum(answer.gates.values()) == pytest.approx(1) and set(answer.gates) == set(client.degradations())
     assert degradation in (None, answer.degradation)
 
 
+def test_metrics_move(server, client):
+    def restored():
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.ports.metrics}/metrics", timeout=10) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith('nv_inference_count{model="restorer"'))
+
+    before = restored()
+    client.restore(IMAGE)
+    assert restored() == before + 4  # tiles
+
+
 def test_file_comes_back_as_a_file(client, expected):
     with Image.open(io.BytesIO(client.restore(png(IMAGE)).image)) as image:
-        assert np.abs(np.asarray(image) - expected(IMAGE)).max() <= 1
+        assert np.array_equal(np.asarray(image), expected(IMAGE))
 
 
 def test_images_in_flight_share_batches(address):
@@ -147,7 +158,7 @@ def test_runtime_is_opened_by_address(address, expected):
     assert isinstance(runtime, TritonRuntime)
     for degradation in (None, "haze"):
         restored = restore_arrays(runtime, [IMAGE], degradation)[0]
-        assert np.abs(restored - expected(IMAGE, degradation)).max() <= 1
+        assert np.array_equal(restored, expected(IMAGE, degradation))
 
 
 def test_commands_restore_and_load(address, tmp_path, monkeypatch, capsys):
