@@ -100,6 +100,9 @@ def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None) ->
     spec = spec or GraphSpec()
     program = _exported(model, spec)
     graph = program.model.graph
+    shape = graph.inputs[0].shape
+    if fixed := [axis for axis in _free_dimensions(spec) if shape is None or isinstance(shape[axis], int)]:
+        raise ExportError(f"tracing fixed dimensions {fixed} of the images, {shape}, that were to stay free")
     _name_nodes(graph)
     graph.outputs[0].shape = graph.inputs[0].shape
     program.model.producer_name = "lorair"
@@ -129,7 +132,8 @@ def _exported(model: LoRAIR, spec: GraphSpec) -> torch.onnx.ONNXProgram:
     dtype = PRECISIONS[spec.precision]
     restorer = lowered_restorer(model, spec.lowering, spec.max_size, dtype)
     graph = RestoringGraph(model.router, restorer, dtype).eval()
-    image = torch.zeros(spec.max_batch, 3, spec.min_size, spec.max_size, device=model.device)
+    side = (spec.min_size + spec.max_size) // 2
+    image = torch.zeros(spec.max_batch, 3, side, side, device=model.device)
     try:
         program = torch.onnx.export(
             graph,
