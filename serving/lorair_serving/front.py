@@ -3,7 +3,6 @@
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from lorair.images import Picture, decode_image, encode_image, picture_from_samp
 from lorair.restore import restore_picture, tensor_from_pixels, usable_tile
 from lorair.router import Routing
 from lorair.runtime import Runtime
+from lorair.tiling import MapTiles
 from lorair_serving.service import Service
 
 
@@ -46,13 +46,16 @@ class Answer:
 
 
 class Front:
-    """Answers requests over a runtime; safe to call from many threads."""
+    """Answers requests over a runtime, from as many threads as the runtime can stand.
 
-    def __init__(self, runtime: Runtime, service: Service) -> None:
+    ``map_tiles`` is that of :func:`lorair.tiling.restore_tiled`.
+    """
+
+    def __init__(self, runtime: Runtime, service: Service, map_tiles: MapTiles = map) -> None:
         self.runtime = runtime
         self.service = service
         self.tile = usable_tile(runtime, service.tile, service.overlap)
-        self._pool = ThreadPoolExecutor(4 * service.max_batch, "tiles")  # two batches run or wait, two are made ready
+        self._map_tiles = map_tiles
         self._streams: OrderedDict[str, tuple[float, Routing]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -66,7 +69,7 @@ class Front:
         """
         picture = self._picture(request)
         routing = self._routing(request, picture)
-        restored = restore_picture(self.runtime, picture, routing, self.tile, self.service.overlap, self._pool.map)
+        restored = restore_picture(self.runtime, picture, routing, self.tile, self.service.overlap, self._map_tiles)
         return Answer(restored.picture, restored.gates, restored.degradation)
 
     def _picture(self, request: ImageRequest) -> Picture:

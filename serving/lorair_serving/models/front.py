@@ -64,7 +64,8 @@ class TritonPythonModel:
         model = ServedModel.from_config(json.loads(args["model_config"]))
         priors = Path(args["model_repository"]) / args["model_version"] / PRIORS
         mean_priors = load_file(priors)["mean_priors"] if priors.exists() else None
-        self.front = Front(ServedRuntime(model, mean_priors), model.service)
+        tiles = ThreadPoolExecutor(4 * model.service.max_batch)  # two batches run or wait, two are made ready
+        self.front = Front(ServedRuntime(model, mean_priors), model.service, tiles.map)
         self.pool = ThreadPoolExecutor(model.service.workers)
         self.pending = threading.BoundedSemaphore(model.service.max_pending)
         self.max_pending = model.service.max_pending
