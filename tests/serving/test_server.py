@@ -48,6 +48,11 @@ def expected(served_checkpoint):
     return restore
 
 
+def levels_apart(a: np.ndarray, b: np.ndarray) -> int:
+    """A tile computed in a batch and alone may round to neighbouring levels."""
+    return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
 def png(image: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
@@ -59,7 +64,7 @@ def png(image: np.ndarray) -> bytes:
 def test_result_is_that_of_the_library(client, expected, shape, degradation):
     image = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
     answer = client.restore(image, degradation)
-    assert np.array_equal(answer.image, expected(image, degradation))
+    assert levels_apart(answer.image, expected(image, degradation)) <= 1
     assert sum(answer.gates.values()) == pytest.approx(1) and set(answer.gates) == set(client.degradations())
     assert degradation in (None, answer.degradation)
 
@@ -77,7 +82,7 @@ def test_metrics_move(server, client):
 
 def test_file_comes_back_as_a_file(client, expected):
     with Image.open(io.BytesIO(client.restore(png(IMAGE)).image)) as image:
-        assert np.array_equal(np.asarray(image), expected(IMAGE))
+        assert levels_apart(np.asarray(image), expected(IMAGE)) <= 1
 
 
 def test_images_in_flight_share_batches(address):
@@ -158,7 +163,7 @@ def test_runtime_is_opened_by_address(address, expected):
     assert isinstance(runtime, TritonRuntime)
     for degradation in (None, "haze"):
         restored = restore_arrays(runtime, [IMAGE], degradation)[0]
-        assert np.array_equal(restored, expected(IMAGE, degradation))
+        assert levels_apart(restored, expected(IMAGE, degradation)) <= 1
 
 
 def test_commands_restore_and_load(address, tmp_path, monkeypatch, capsys):
