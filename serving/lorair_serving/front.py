@@ -77,8 +77,8 @@ class Front:
         if (request.encoded is None) == (request.pixels is None):
             raise ValueError("a request carries either 'encoded', a file's bytes, or 'pixels' [H, W, C]")
         if request.pixels is not None:
-            if request.pixels.ndim == 3 and request.pixels[..., 0].size > limit.max_pixels:
-                height, width = request.pixels.shape[:2]
+            height, width = request.pixels.shape[:2] if request.pixels.ndim == 3 else (0, 0)
+            if height * width > limit.max_pixels:
                 raise ValueError(f"{width} x {height} pixels are more than the {limit.max_pixels} of this service")
             return picture_from_samples(request.pixels)
         assert request.encoded is not None
