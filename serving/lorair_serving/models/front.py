@@ -28,6 +28,7 @@ class ServedRuntime:
     """The router and the restorer of the same server, as one runtime."""
 
     name = "triton"
+    size_range: tuple[int, int] | None
 
     def __init__(self, model: ServedModel, mean_priors: Tensor | None) -> None:
         self.degradations = model.degradations
