@@ -3,14 +3,12 @@
 import asyncio
 import io
 import json
-import os
-import signal
-import subprocess
 import time
 import urllib.request
 from dataclasses import replace
 
 import numpy as np
+import psutil
 import pytest
 from lorair_serving import cli
 from lorair_serving.client import AsyncClient, Client
@@ -191,14 +189,31 @@ def test_commands_restore_and_load(address, tmp_path, monkeypatch, capsys):
     assert code == 0 and "5 images a second asked" in printed.out
 
 
-def test_killed_model_comes_back(address, client):
-    stubs = subprocess.run(["pgrep", "-f", "triton_python_backend_stub.*restorer/1"], capture_output=True, text=True)
-    for pid in stubs.stdout.split():
-        os.kill(int(pid), signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            assert client.restore(IMAGE).image.shape == IMAGE.shape
-            return
-        except ServingError:
-            assert time.monotonic() < deadline
+def test_model_killed_under_load_comes_back(server, address):
+    """Only requests in flight fail, each with an error, and it answers again within ten seconds."""
+    killed: list[float] = []
+    answered: list[float] = []
+
+    async def load_and_kill():
+        async with AsyncClient(address) as client:
+
+            async def send(until):
+                while time.monotonic() < until and not (killed and answered and answered[-1] > killed[0] + 1):
+                    try:
+                        assert (await client.restore(IMAGE)).image.shape == IMAGE.shape
+                        answered.append(time.monotonic())
+                    except ServingError:
+                        assert killed
+                        await asyncio.sleep(0.1)
+
+            senders = [asyncio.ensure_future(send(time.monotonic() + 30)) for _ in range(6)]
+            await asyncio.sleep(1)
+            killed.append(time.monotonic())
+            for child in psutil.Process(server.process.pid).children(recursive=True):
+                if f"/{RESTORER}/1/" in " ".join(child.cmdline()):
+                    child.kill()
+            await asyncio.gather(*senders)
+
+    asyncio.run(load_and_kill())
+    assert any(moment < killed[0] for moment in answered)
+    assert min(moment for moment in answered if moment > killed[0] + 1) < killed[0] + 10
