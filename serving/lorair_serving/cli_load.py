@@ -7,6 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from lorair_serving.load import LoadReport
+    from lorair_serving.service import Service
 
 ADDRESS = "127.0.0.1:8001"
 
@@ -46,14 +47,15 @@ def load(
         raise ValueError(f"--photos {photos} holds no photographs")
     planned = Load(seconds, clients if clients or rate else 16, rate, seed)
 
-    async def run() -> "tuple[LoadReport, list[bytes]]":
+    async def run() -> "tuple[LoadReport, list[bytes], Service]":
         async with AsyncClient(url) as client:
-            images = payloads(paths, sizes, await client.degradations(), seed)
+            served = await client.served()
+            images = payloads(paths, sizes, served.degradations, seed)
             await client.restore(images[0])
-            return await run_load(client, images, planned), images
+            return await run_load(client, images, planned), images, served.service
 
-    report, images = asyncio.run(run())
-    peer = None if compare is None else peer_rate(compare, images, report)
+    report, images, service = asyncio.run(run())
+    peer = None if compare is None else peer_rate(compare, images, report, service)
     for line in lines_of(report, peer):
         typer.echo(line)
     if output is not None:
@@ -63,17 +65,16 @@ def load(
         raise typer.Exit(1)
 
 
-def peer_rate(model: str, images: list[bytes], report: "LoadReport") -> float:
-    """Images per second of the model's runtime in this process, in batches as the server formed them."""
+def peer_rate(model: str, images: list[bytes], report: "LoadReport", service: "Service") -> float:
+    """Images per second of the model's runtime in this process, in the service's tiles and batches."""
     from lorair.images import decode_image
     from lorair.runtime import open_runtime
     from lorair_serving.config import RESTORER
     from lorair_serving.load import rate_in_process
-    from lorair_serving.service import Service
 
     batch = round(report.accounts[RESTORER].mean_batch)
     pixels: list[Any] = [decode_image(image).pixels for image in images]
-    return rate_in_process(open_runtime(model), pixels, Service(), batch, report.load.seconds)
+    return rate_in_process(open_runtime(model), pixels, service, batch, report.load.seconds)
 
 
 def size_from(text: str) -> tuple[int, int]:

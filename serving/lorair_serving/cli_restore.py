@@ -25,8 +25,6 @@ def restore(
         output,
         model=f"triton://{url}/lorair",
         degradation=degradation,
-        tile=None,
-        tile_overlap=32,
         overwrite=overwrite,
         json=json,
     )

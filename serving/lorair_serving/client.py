@@ -1,7 +1,6 @@
 """A client of the service over gRPC, sync and async: images in, restored images out."""
 
 import asyncio
-import json
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from lorair_export.extras import require
 
 from lorair_serving.config import FRONT
 from lorair_serving.errors import ServingError
-from lorair_serving.service import BUSY, SERVICE
+from lorair_serving.service import BUSY, SERVICE, ServedModel
 
 ADDRESS = "127.0.0.1:8001"
 LARGEST_MESSAGE = 2**31 - 1
@@ -46,14 +45,14 @@ class AsyncClient:
         self._grpc = require("tritonclient.grpc", "serving")
         self._client = require("tritonclient.grpc.aio", "serving").InferenceServerClient(address, channel_args=_CHANNEL)
         self.address, self.model, self.timeout_s, self.retries = address, model, timeout_s, retries
-        self._degradations: tuple[str, ...] | None = None
+        self._served: ServedModel | None = None
 
-    async def degradations(self) -> tuple[str, ...]:
-        """What the service's model knows, in the order of its gates; ServingError where it cannot be reached."""
-        if self._degradations is None:
+    async def served(self) -> ServedModel:
+        """What is served, and with which settings, asked once; ServingError where it cannot be reached."""
+        if self._served is None:
             config = await self._call(self._client.get_model_config, self.model)
-            self._degradations = tuple(json.loads(config.config.parameters[SERVICE].string_value)["degradations"])
-        return self._degradations
+            self._served = ServedModel.from_json(config.config.parameters[SERVICE].string_value)
+        return self._served
 
     async def restore(self, image: Image, degradation: str | None = None, stream: str | None = None) -> Restored:
         """Restore one image.
@@ -66,7 +65,7 @@ class AsyncClient:
         Raises:
             ServingError: the service refuses the image, does not answer in time, or cannot be reached.
         """
-        degradations = await self.degradations()
+        degradations = (await self.served()).degradations
         result = await self._call(self._client.infer, self.model, **_request(self._grpc, image, degradation, stream))
         return _restored(result, image, degradations)
 
@@ -104,8 +103,8 @@ class Client:
         self._client = self._wait(_made(address, model, timeout_s, retries))
 
     def degradations(self) -> tuple[str, ...]:
-        """As :meth:`AsyncClient.degradations`."""
-        return self._wait(self._client.degradations())
+        """What the service's model knows, in the order of its gates; ServingError where it cannot be reached."""
+        return self._wait(self._client.served()).degradations
 
     def restore(self, image: Image, degradation: str | None = None, stream: str | None = None) -> Restored:
         """As :meth:`AsyncClient.restore`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import itertools
 import random
 import time
 from collections import Counter
@@ -115,13 +116,13 @@ async def run_load(client: AsyncClient, images: Sequence[bytes], load: Load) -> 
     before = {model: await _counters(client, model) for model in (FRONT, ROUTER, RESTORER)}
     outcomes: list[Outcome] = []
     start = time.perf_counter()
-    turn = iter(range(2**62))
+    turn = itertools.cycle(images)
 
     async def one() -> None:
         began = time.perf_counter()
         error = None
         try:
-            await client.restore(images[next(turn) % len(images)])
+            await client.restore(next(turn))
         except ServingError as refused:
             error = str(refused)
         outcomes.append(Outcome(began - start, 1000 * (time.perf_counter() - began), error))

@@ -62,6 +62,11 @@ class ServedModel:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "ServedModel":
         """What a model's own configuration, as Triton hands it over, carries in its parameters."""
-        plain = json.loads(config["parameters"][SERVICE]["string_value"])
+        return cls.from_json(config["parameters"][SERVICE]["string_value"])
+
+    @classmethod
+    def from_json(cls, text: str) -> "ServedModel":
+        """The inverse of :meth:`to_json`."""
+        plain = json.loads(text)
         model = cls(**{**plain, "service": Service(**plain["service"])})
         return replace(model, degradations=tuple(model.degradations))
