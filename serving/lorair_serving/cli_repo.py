@@ -22,10 +22,15 @@ def repo(
     tile_overlap: Annotated[int, typer.Option(min=0, help="Pixels over which tiles blend.")] = 32,
     max_batch: Annotated[int, typer.Option(min=1, help="Most tiles at a time.")] = 8,
     batch_delay_ms: Annotated[float, typer.Option(min=0, help="How long a tile waits for others.")] = 5,
+    instances: Annotated[
+        int | None, typer.Option(min=1, help="Processes that restore; by default one, or one per core of a CPU.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Images decoded, blended and encoded at a time.")] = 16,
-    max_pending: Annotated[int, typer.Option(min=1, help="Most images under way; more are refused.")] = 256,
+    max_waiting: Annotated[int, typer.Option(min=1, help="Most images that wait; more are refused.")] = 256,
+    max_wait: Annotated[float, typer.Option(min=0, help="Seconds that an image may wait, then it is refused.")] = 60,
     max_pixels: Annotated[int, typer.Option(min=1, help="Most pixels of an image.")] = 50_000_000,
     refresh: Annotated[float, typer.Option(min=0, help="Seconds until a stream is routed anew.")] = 1,
+    cache: Annotated[int, typer.Option(min=0, help="MiB that keep restored tiles, for tiles that come again.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a repository that exists.")] = False,
 ) -> None:
@@ -41,10 +46,13 @@ def repo(
         overlap=tile_overlap,
         max_batch=max_batch,
         batch_delay_ms=batch_delay_ms,
+        instances=instances,
         workers=workers,
-        max_pending=max_pending,
+        max_waiting=max_waiting,
+        max_wait_s=max_wait,
         max_pixels=max_pixels,
         refresh_s=refresh,
+        cache_mib=cache,
         device=device,
     )
     write_repository(model, output, service, backend.value, overwrite)

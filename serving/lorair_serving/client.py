@@ -54,19 +54,23 @@ class AsyncClient:
             self._served = ServedModel.from_json(config.config.parameters[SERVICE].string_value)
         return self._served
 
-    async def restore(self, image: Image, degradation: str | None = None, stream: str | None = None) -> Restored:
+    async def restore(
+        self, image: Image, degradation: str | None = None, stream: str | None = None, background: bool = False
+    ) -> Restored:
         """Restore one image.
 
         Args:
             image: a PNG, JPEG, WebP or TIFF file's bytes, or pixels uint8 ``[H, W, C]`` (gray, RGB, with alpha).
             degradation: its name, if known; the service's router is not asked then.
             stream: a name that the frames of one stream share; the router sees one of them now and then.
+            background: wait for all images that are not in the background.
 
         Raises:
             ServingError: the service refuses the image, does not answer in time, or cannot be reached.
         """
         degradations = (await self.served()).degradations
-        result = await self._call(self._client.infer, self.model, **_request(self._grpc, image, degradation, stream))
+        known = {"degradation": degradation, "stream": stream, "background": background or None}
+        result = await self._call(self._client.infer, self.model, **_request(self._grpc, image, known))
         return _restored(result, image, degradations)
 
     async def statistics(self, model: str) -> Any:  # noqa: ANN401
@@ -106,9 +110,11 @@ class Client:
         """What the service's model knows, in the order of its gates; ServingError where it cannot be reached."""
         return self._wait(self._client.served()).degradations
 
-    def restore(self, image: Image, degradation: str | None = None, stream: str | None = None) -> Restored:
+    def restore(
+        self, image: Image, degradation: str | None = None, stream: str | None = None, background: bool = False
+    ) -> Restored:
         """As :meth:`AsyncClient.restore`."""
-        return self._wait(self._client.restore(image, degradation, stream))
+        return self._wait(self._client.restore(image, degradation, stream, background))
 
     def close(self) -> None:
         self._wait(self._client.close())
@@ -133,7 +139,7 @@ async def _made(*args: Any) -> AsyncClient:  # noqa: ANN401
 _CHANNEL = [("grpc.max_send_message_length", LARGEST_MESSAGE), ("grpc.max_receive_message_length", LARGEST_MESSAGE)]
 
 
-def _request(grpc: ModuleType, image: Image, degradation: str | None, stream: str | None) -> dict[str, Any]:
+def _request(grpc: ModuleType, image: Image, parameters: Mapping[str, str | bool | None]) -> dict[str, Any]:
     """What ``infer`` takes; ValueError where the image is neither bytes nor uint8 [H, W, C]."""
     if isinstance(image, np.ndarray) and (image.dtype != np.uint8 or image.ndim != 3):
         raise ValueError(f"pixels are uint8 [H, W, C]; got {image.dtype} {image.shape}")
@@ -142,7 +148,6 @@ def _request(grpc: ModuleType, image: Image, degradation: str | None, stream: st
     tensor = grpc.InferInput(name, data.shape, "UINT8")
     tensor.set_data_from_numpy(np.ascontiguousarray(data))
     outputs = [grpc.InferRequestedOutput(output) for output in (f"restored_{name}", "degradation", "gates")]
-    parameters = {"degradation": degradation, "stream": stream}
     given = {key: value for key, value in parameters.items() if value is not None}
     return {"inputs": [tensor], "outputs": outputs, "parameters": given or None}
 

@@ -11,8 +11,26 @@ if TYPE_CHECKING:
 
 FRONT, ROUTER, RESTORER = "lorair", "router", "restorer"
 
-# TensorRT loads the plans of its own version alone; tags of nvcr.io/nvidia/tritonserver by that version, where known.
-CONTAINERS = {"10.15.1": "26.02-py3"}
+# TensorRT loads the plans of its own version alone; the first tag of nvcr.io/nvidia/tritonserver with it, from NVIDIA's
+# Deep Learning Frameworks Support Matrix, where known.
+CONTAINERS = {
+    "10.0.1": "24.05-py3",
+    "10.1.0": "24.06-py3",
+    "10.2.0": "24.07-py3",
+    "10.3.0": "24.08-py3",
+    "10.4.0": "24.09-py3",
+    "10.5.0": "24.10-py3",
+    "10.6.0": "24.11-py3",
+    "10.7.0": "24.12-py3",
+    "10.8.0": "25.01-py3",
+    "10.9.0": "25.03-py3",
+    "10.10.0": "25.05-py3",
+    "10.11.0": "25.06-py3",
+    "10.13.2": "25.08-py3",
+    "10.13.3": "25.09-py3",
+    "10.14.1": "25.11-py3",
+    "10.15.1": "26.02-py3",
+}
 
 Message = Any  # messages of a .proto have no static types
 
@@ -42,7 +60,7 @@ def router_config(model: ServedModel) -> Message:
 
 def restorer_config(model: ServedModel) -> Message:
     """Tiles in, restored tiles out, run by lorair's own runtimes; tiles of several images share a batch."""
-    config = _python_config(RESTORER, model)
+    config = _python_config(RESTORER, model, model.service.instances or 1)
     tile = [3, model.service.tile, model.service.tile]
     _add(config.input, "image", "FP32", tile)
     _add(config.output, "restored", "FP32", tile)
@@ -70,12 +88,14 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
     _add_tensors(config.output, manifest.outputs, batched)
     if batched:
         _batch(config, min(model.service.max_batch, manifest.max_batch), model)
-    _place(config, model.service.device)
+    on_cpu = model.service.device == "cpu"
+    config.instance_group.add(count=model.service.instances or 1, kind="KIND_CPU" if on_cpu else "KIND_AUTO")
     if backend == "tensorrt":
         version = manifest.engine["version"]
         tag = CONTAINERS.get(".".join(version.split(".")[:3]), f"the one whose release notes name TensorRT {version}")
         config.parameters["tensorrt_version"].string_value = version
         config.parameters["container_tag"].string_value = tag
+        _record_graphs(config, model)
     return config
 
 
@@ -97,11 +117,11 @@ def _config(name: str) -> Message:
     return config
 
 
-def _python_config(name: str, model: ServedModel) -> Message:
+def _python_config(name: str, model: ServedModel, instances: int = 1) -> Message:
     config = _config(name)
     config.backend = "python"
     config.parameters[SERVICE].string_value = model.to_json()
-    config.instance_group.add(count=1, kind="KIND_CPU")  # a process; its runtime takes the GPU by itself
+    config.instance_group.add(count=instances, kind="KIND_CPU")  # processes; their runtime takes the GPU by itself
     return config
 
 
@@ -110,7 +130,9 @@ def _batch(config: Message, max_batch: int, model: ServedModel) -> None:
     config.max_batch_size = max_batch
     batching = config.dynamic_batching
     batching.max_queue_delay_microseconds = round(1000 * model.service.batch_delay_ms)
-    batching.default_queue_policy.max_queue_size = 16 * model.service.max_pending
+    batching.default_queue_policy.max_queue_size = 16 * model.service.max_waiting
+    if model.service.cache_mib:
+        config.response_cache.enable = True
     for batch in sorted({1, max_batch}):
         warmup = config.model_warmup.add(name=f"batch of {batch}", batch_size=batch)
         for tensor in config.input:
@@ -120,8 +142,14 @@ def _batch(config: Message, max_batch: int, model: ServedModel) -> None:
             data.dims.extend(dims)
 
 
-def _place(config: Message, device: str) -> None:
-    config.instance_group.add(count=1, kind="KIND_CPU" if device == "cpu" else "KIND_AUTO")
+def _record_graphs(config: Message, model: ServedModel) -> None:
+    """One CUDA graph per batch size of a tile, recorded when the model is loaded, as TensorRT's backend does."""
+    cuda = config.optimization.cuda
+    cuda.graphs = True
+    for batch in range(1, config.max_batch_size + 1):
+        graph = cuda.graph_spec.add(batch_size=batch)
+        for tensor in config.input:
+            graph.input[tensor.name].dim.extend(model.service.tile if size < 0 else size for size in tensor.dims)
 
 
 def _add_tensors(tensors: Message, specs: "tuple[TensorSpec, ...]", batched: bool) -> None:

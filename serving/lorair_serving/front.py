@@ -19,13 +19,15 @@ from lorair_serving.service import Service
 class ImageRequest:
     """One image, as a file's bytes (uint8 [N]) or as pixels (uint8 [H, W, C]), and how to restore it.
 
-    ``degradation`` names what it suffers from; the images of a ``stream`` share one routing for a while.
+    ``degradation`` names what it suffers from; the images of a ``stream`` share one routing for a while; one in the
+    ``background`` waits for all others.
     """
 
     encoded: np.ndarray | None = None
     pixels: np.ndarray | None = None
     degradation: str | None = None
     stream: str | None = None
+    background: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """A model repository for Triton Inference Server: router and restorer, and `lorair` in front of them."""
 
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 from lorair_export.manifest import new_bundle, read_bundle
 from safetensors.torch import save_file
 
@@ -12,6 +15,7 @@ from lorair_serving.config import (
     Message,
     artefact_config,
     front_config,
+    from_text,
     restorer_config,
     router_config,
     to_text,
@@ -53,11 +57,24 @@ def write_repository(
         ValueError: the bundle does not fit the service.
     """
     service = service or Service()
+    if service.instances is None:
+        service = replace(service, instances=_instances(service.device))
     with new_bundle(target, overwrite, MARKER) as folder:
         if Path(source).is_dir():
             _write_bundle(Path(source), folder, service, backend)
         else:
             _write_checkpoint(default_path() if source == DEFAULT else Path(source), folder, service)
+
+
+def configs_of(repository: Path) -> dict[str, Message]:
+    """The configuration of each model in a repository, by the model's name."""
+    return {path.parent.name: from_text(path.read_text()) for path in sorted(repository.glob(f"*/{CONFIG}"))}
+
+
+def _instances(device: str) -> int:
+    """Processes that restore: each core of a CPU does more by itself than all of them on one tile."""
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    return len(os.sched_getaffinity(0)) if on_cpu else 1
 
 
 def _write_checkpoint(path: Path, folder: Path, service: Service) -> None:

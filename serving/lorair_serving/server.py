@@ -13,7 +13,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -22,7 +23,10 @@ from pathlib import Path
 import psutil
 
 from lorair.errors import RuntimeUnavailableError
+from lorair_serving.config import FRONT, Message
 from lorair_serving.errors import ServingError
+from lorair_serving.repository import configs_of
+from lorair_serving.service import SERVICE, ServedModel
 
 STOP_S = 30
 LOAD_S = 300
@@ -58,9 +62,11 @@ class Ports:
 class Server:
     """A running tritonserver, and a thread that keeps its models alive."""
 
-    def __init__(self, process: subprocess.Popen[bytes], repository: Path, ports: Ports, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], configs: Iterable[Message], ports: Ports, log: Path
+    ) -> None:
         self.process = process
-        self.python_models = {path.parents[1].name for path in repository.glob("*/1/model.py")}
+        self.processes = Counter({c.name: c.instance_group[0].count for c in configs if c.backend == "python"})
         self.ports = ports
         self.log = log
         self._stopping = threading.Event()
@@ -91,18 +97,19 @@ class Server:
 
     def revive(self) -> None:
         """Load anew each model of the Python backend whose process has ended, which Triton leaves dead."""
-        for model in sorted(self.python_models - self._alive()):
-            logger.warning("the process of model %s has ended; loading it anew", model)
+        for model in self.processes - self._alive():
+            logger.warning("a process of model %s has ended; loading it anew", model)
             for verb in ("unload", "load"):
                 request = urllib.request.Request(f"{self.http}/v2/repository/models/{model}/{verb}", method="POST")
                 with urllib.request.urlopen(request, timeout=LOAD_S):
                     pass
 
-    def _alive(self) -> set[str]:
-        """The models whose process runs; the path of its code is an argument of the process."""
+    def _alive(self) -> Counter[str]:
+        """How many processes each model has; the path of its code is an argument of the process."""
         children = psutil.Process(self.process.pid).children(recursive=True)
         lines = [child.as_dict(["cmdline"], ad_value=[])["cmdline"] for child in children]  # none of a zombie
-        return {Path(line[1]).parents[1].name for line in lines if len(line) > 1 and Path(line[0]).name == STUB}
+        stubs = (line for line in lines if len(line) > 1 and Path(line[0]).name == STUB)
+        return Counter(Path(line[1]).parents[1].name for line in stubs)
 
     def _supervise(self) -> None:
         while not self._stopping.wait(SUPERVISION_S):
@@ -148,13 +155,17 @@ def running_server(
     with tempfile.TemporaryDirectory(prefix="lorair-serve-") as scratch:
         log = log or Path(scratch) / "tritonserver.log"
         command, environment = _command(Path(scratch))
-        models = [f"--load-model={config.parent.name}" for config in repository.glob("*/config.pbtxt")]
+        configs = configs_of(repository)
+        models = [f"--load-model={name}" for name in configs]
         arguments = [f"--model-repository={repository}", "--model-control-mode=explicit", *models, *ports.arguments()]
+        served = ServedModel.from_json(configs[FRONT].parameters[SERVICE].string_value)
+        if cache_mib := served.service.cache_mib:
+            arguments.append(f"--cache-config=local,size={cache_mib * 2**20}")
         with log.open("wb") as sink:
             process = subprocess.Popen(
                 [*command, *arguments], env=environment, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
             )
-        server = Server(process, repository, ports, log)
+        server = Server(process, configs.values(), ports, log)
         try:
             server.wait_until_ready(timeout_s)
             yield server
@@ -186,6 +197,7 @@ def _command(scratch: Path) -> tuple[list[str], dict[str, str]]:
     return [
         str(folder / "bin" / "tritonserver"),
         f"--backend-directory={backends}",
+        f"--cache-directory={folder / 'caches'}",
         "--allow-gpu-metrics=false",
     ], environment
 

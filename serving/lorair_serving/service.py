@@ -15,31 +15,37 @@ class Service:
 
     Images of all sizes are restored in tiles of ``tile`` pixels a side, blended over ``overlap``, so that the
     tiles of different images share a batch of at most ``max_batch``; a tile waits up to ``batch_delay_ms`` for
-    others. At most ``workers`` images are under way and ``max_pending`` in all, further ones are refused; an image
-    of more than ``max_pixels``, or a file of more than ``max_bytes``, is refused before it is decoded. The images
-    of a stream are routed anew every ``refresh_s`` seconds.
+    others. ``instances`` processes restore, None for as many as the machine does best with: one per core of a CPU,
+    one for a GPU. At most ``workers`` images are under way and ``max_waiting`` wait, for ``max_wait_s`` seconds;
+    further ones are refused, and so is, before it is decoded, an image of more than ``max_pixels`` or a file of more
+    than ``max_bytes``. The images of a stream are routed anew every ``refresh_s`` seconds. ``cache_mib`` MiB keep
+    what tiles became, for tiles that come again to the last bit.
     """
 
     tile: int = 256
     overlap: int = 32
     max_batch: int = 8
     batch_delay_ms: float = 5
+    instances: int | None = None
     workers: int = 16
-    max_pending: int = 256
+    max_waiting: int = 256
+    max_wait_s: float = 60
     max_pixels: int = 50_000_000
     max_bytes: int = 64 * 2**20
     max_streams: int = 1024
     refresh_s: float = 1
+    cache_mib: int = 0
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("tile", "max_batch", "workers", "max_pending", "max_pixels", "max_bytes", "max_streams"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)}")
+        for name in ("tile", "max_batch", "workers", "max_waiting", "max_pixels", "max_bytes", "max_streams", "instances"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1; got {number}")
         if not 0 <= self.overlap <= self.tile // 2:
             raise ValueError(f"tiles of {self.tile} pixels overlap by 0 to {self.tile // 2}; got {self.overlap}")
-        if self.batch_delay_ms < 0 or self.refresh_s < 0:
-            raise ValueError("batch_delay_ms and refresh_s must not be negative")
+        for name in ("batch_delay_ms", "max_wait_s", "refresh_s", "cache_mib"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative; got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from lorair_serving.config import from_text
 from lorair_serving.repository import write_repository
 from lorair_serving.service import ServedModel, Service
 
-SERVICE = Service(tile=64, overlap=16, max_batch=4)
+SERVICE = Service(tile=64, overlap=16, max_batch=4, instances=3)
 GRAPH = Manifest(
     runtime="onnx",
     model="model.onnx",
@@ -57,6 +57,7 @@ def test_checkpoint_becomes_three_models(served_checkpoint, tmp_path):
     assert set(configs) == {"lorair", "router", "restorer"}
     assert all(config.name == name and config.backend == "python" for name, config in configs.items())
     assert dims(configs["router"].input) == {"views": [5, 3, 32, 32]}
+    assert [configs[name].instance_group[0].count for name in ("lorair", "router", "restorer")] == [1, 1, 3]
     assert dims(configs["restorer"].input) == {"image": [3, 64, 64], "gates": [3], "prior": [4]}
     assert [configs[name].max_batch_size for name in ("lorair", "router", "restorer")] == [0, 4, 4]
     assert configs["restorer"].dynamic_batching.max_queue_delay_microseconds == 5000
@@ -100,6 +101,8 @@ def test_engine_config_holds_to_its_manifest(tmp_path):
     assert restorer.max_batch_size == 2
     assert restorer.parameters["tensorrt_version"].string_value == "10.15.1.29"
     assert restorer.parameters["container_tag"].string_value == "26.02-py3"
+    graphs = restorer.optimization.cuda.graph_spec
+    assert [(g.batch_size, list(g.input["image"].dim)) for g in graphs] == [(1, [3, 64, 64]), (2, [3, 64, 64])]
     assert restorer.max_batch_size <= engine.profiles[0].max[0]
     assert SERVICE.tile <= engine.profiles[0].max[2]
 
@@ -141,7 +144,7 @@ def test_schema_refuses_what_it_does_not_know():
         from_text('name: "restorer" max_batchsize: 4')
 
 
-@pytest.mark.parametrize("wrong", [{"tile": 0}, {"overlap": 200}, {"max_pending": 0}, {"refresh_s": -1}])
+@pytest.mark.parametrize("wrong", [{"tile": 0}, {"overlap": 200}, {"max_waiting": 0}, {"refresh_s": -1}])
 def test_service_refuses_what_cannot_be(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong)).removesuffix("_s")):
         Service(**wrong)

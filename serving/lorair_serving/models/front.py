@@ -2,9 +2,10 @@
 
 import json
 import logging
-import threading
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lorair_serving.config import RESTORER, ROUTER
 from lorair_serving.front import Answer, Front, ImageRequest
 from lorair_serving.repository import PRIORS
 from lorair_serving.service import BUSY, ServedModel
+from lorair_serving.waiting import BusyError, WaitingLine
 
 logger = logging.getLogger(__name__)
 
@@ -65,49 +67,46 @@ class TritonPythonModel:
         model = ServedModel.from_config(json.loads(args["model_config"]))
         priors = Path(args["model_repository"]) / args["model_version"] / PRIORS
         mean_priors = load_file(priors)["mean_priors"] if priors.exists() else None
-        tiles = ThreadPoolExecutor(4 * model.service.max_batch)  # two batches run or wait, two are made ready
+        # Of each instance's batches one runs or waits and one is made ready.
+        tiles = ThreadPoolExecutor(2 * model.service.max_batch * max(2, model.service.instances or 1))
         self.front = Front(ServedRuntime(model, mean_priors), model.service, tiles.map)
-        self.pool = ThreadPoolExecutor(model.service.workers)
-        self.pending = threading.BoundedSemaphore(model.service.max_pending)
-        self.max_pending = model.service.max_pending
+        self.line = WaitingLine(model.service.workers, model.service.max_waiting)
+        self.max_wait_s = model.service.max_wait_s
 
     def execute(self, requests: Sequence[Any]) -> None:
         for request in requests:
             sender = request.get_response_sender()
-            if not self.pending.acquire(blocking=False):
-                busy = f"{self.max_pending} images are under way, the most that this service takes; {BUSY}"
-                reply(sender, error=pb_utils.TritonError(busy, pb_utils.TritonError.UNAVAILABLE))
-                continue
             try:
                 # Tensors of a request do not outlive this call.
                 wanted, received = request.requested_output_names(), image_request(request)
-                self.pool.submit(self.answer, received, wanted, sender)
+                self.line.put(partial(self.answer, received, wanted, sender, time.monotonic()), received.background)
             except Exception as error:
-                self.pending.release()
                 reply(sender, error=told(error))
 
-    def answer(self, request: ImageRequest, wanted: Sequence[str], sender: Any) -> None:  # noqa: ANN401
+    def answer(self, request: ImageRequest, wanted: Sequence[str], sender: Any, since: float) -> None:  # noqa: ANN401
         try:
+            if sender.is_cancelled():
+                raise CancelledError("the client has given up")
+            if (waited := time.monotonic() - since) > self.max_wait_s:
+                raise BusyError(f"the image has waited {waited:.0f} s, longer than an image may; {BUSY}")
             tensors = output_tensors(self.front.answer(request), request, wanted)
         except Exception as error:
             reply(sender, error=told(error))
         else:
             reply(sender, tensors)
-        finally:
-            self.pending.release()
-
-    def finalize(self) -> None:
-        self.pool.shutdown(cancel_futures=True)
 
 
 def image_request(request: Any) -> ImageRequest:  # noqa: ANN401
     """A request of Triton's as one of ours, its tensors copied."""
     parameters = json.loads(request.parameters() or "{}")
-    for name in parameters.keys() - {"degradation", "stream"}:
-        raise ValueError(f"unknown parameter {name!r}; this service knows degradation and stream")
+    for name in parameters.keys() - {"degradation", "stream", "background"}:
+        raise ValueError(f"unknown parameter {name!r}; this service knows degradation, stream and background")
+    background = parameters.pop("background", False)
+    if not isinstance(background, bool):
+        raise ValueError(f"background is true or false; got {background!r}")
     given = {tensor.name(): tensor.as_numpy().copy() for tensor in request.inputs()}
     texts = {name: str(value) for name, value in parameters.items()}
-    return ImageRequest(given.get("encoded"), given.get("pixels"), texts.get("degradation"), texts.get("stream"))
+    return ImageRequest(**given, **texts, background=background)
 
 
 def output_tensors(answer: Answer, request: ImageRequest, wanted: Sequence[str]) -> list[Any]:
@@ -142,6 +141,10 @@ def reply(sender: Any, tensors: Sequence[Any] = (), error: Any = None) -> None: 
 
 def told(error: Exception) -> Any:  # noqa: ANN401
     """What the client is told: what it did wrong in full, of our own failures the kind, the rest in the log."""
+    if isinstance(error, BusyError):
+        return pb_utils.TritonError(str(error), pb_utils.TritonError.UNAVAILABLE)
+    if isinstance(error, CancelledError):
+        return pb_utils.TritonError(str(error), pb_utils.TritonError.CANCELLED)
     if isinstance(error, (ValueError, LorairError)):
         return pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG)
     logger.exception("a request failed")

@@ -1,9 +1,12 @@
 """The model `restorer`: tiles in, restored tiles out, by whatever runtime its artefact takes."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from lorair.router import Routing
 from lorair.runtime import open_runtime
@@ -16,6 +19,8 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         model = ServedModel.from_config(json.loads(args["model_config"]))
+        instances = model.service.instances or 1
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // instances))
         folder = Path(args["model_repository"]) / args["model_version"]
         self.runtime = open_runtime(str(folder / model.artefact), model.service.device)
         self.routed = model.view_size is not None

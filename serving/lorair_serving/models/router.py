@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lorair.checkpoint import load
+from lorair.torch_runtime import images_together
 from lorair_serving.models.batches import answers, batch_of
 from lorair_serving.service import ServedModel
 
@@ -20,8 +21,11 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         self.router = load(folder / model.artefact, model.service.device).eval().router
         self.device = self.router.head.weight.device
+        torch.set_num_threads(1)  # its work is small beside the restorer's
 
     @torch.inference_mode()
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        routing = self.router.route_views(batch_of(requests, "views").to(self.device))
-        return answers(requests, "views", {"gates": routing.gates, "prior": routing.prior})
+        views = batch_of(requests, "views").to(self.device)
+        routings = [self.router.route_views(part) for part in views.split(images_together(views))]
+        gates, prior = (torch.cat([getattr(routing, name) for routing in routings]) for name in ("gates", "prior"))
+        return answers(requests, "views", {"gates": gates, "prior": prior})
