@@ -1,5 +1,6 @@
 """Shared by all test folders: small models whose every part matters."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,6 +9,10 @@ import torch
 
 from lorair.config import PRESETS, ModelConfig, RestorerConfig, RouterConfig, TowerConfig
 from lorair.model import LoRAIR
+
+# Read when triton is first imported, which torchvision does: without a GPU its kernels run in the interpreter.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 SMALL = ModelConfig(
     degradations=("noise", "rain", "haze", "snow"),

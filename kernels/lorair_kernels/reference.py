@@ -1,9 +1,12 @@
-"""The gated low-rank operations in plain torch: any floating dtype, any device, differentiable."""
+"""Every operation in plain torch: any floating dtype, any device, differentiable. The oracle and the CPU path."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+EPS = 1e-6
 
 
 def expert_delta(a: Tensor, b: Tensor, gates: Tensor, shape: Sequence[int]) -> Tensor:
@@ -35,6 +38,134 @@ def merge_experts(weight: Tensor, a: Tensor, b: Tensor, gates: Tensor, scale: fl
         scale: alpha / rank, 2 in the published models.
     """
     return torch.add(weight, expert_delta(a, b, gates, weight.shape), alpha=scale)
+
+
+def factor_shapes(shapes: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    """``(rows, columns, rank)`` of each convolution, where ``b`` is [E, rows, rank] and ``a`` is [E, rank, columns]."""
+    return zip(shapes[::3], shapes[1::3], shapes[2::3], strict=True)
+
+
+def merge_packed(weights: Tensor, a: Tensor, b: Tensor, gates: Tensor, shapes: Sequence[int], scale: float) -> Tensor:
+    """The effective weights of many convolutions for many gate vectors, every tensor packed into one row.
+
+    The published view is row-major for every kind of convolution, so a weight of ``[cout, cin/groups, k, k]`` is,
+    number for number, the matrix of ``rows = cout/groups*k`` and ``columns = cin*k`` that its factors span.
+
+    Args:
+        weights: ``[P]``, all convolution weights, flat, one after the other.
+        a, b: ``[PA]`` and ``[PB]``, their factors ``[E, rank, columns]`` and ``[E, rows, rank]`` likewise.
+        gates: ``[U, E]``, one row per distinct gate vector.
+        shapes: ``rows, columns, rank`` of each convolution in turn.
+        scale: alpha / rank.
+
+    Returns:
+        ``[U, P]`` with the dtype of the weights.
+    """
+    merged: list[Tensor] = []
+    for weight, down, up in unpack(weights, a, b, shapes, gates.shape[1]):
+        deltas = torch.einsum("ue,erk,ekc->urc", gates.to(a.dtype), up, down)
+        merged.append((weight + scale * deltas).to(weights.dtype).flatten(1))
+    return torch.cat(merged, dim=1)
+
+
+def merge_packed_backward(
+    grad: Tensor, a: Tensor, b: Tensor, gates: Tensor, shapes: Sequence[int], scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of :func:`merge_packed` in a, b and gates, where ``grad`` is [U, P].
+
+    ``dA_e = s sum_u g_ue B_e^T dW_u``, ``dB_e = s sum_u g_ue dW_u A_e^T``, ``dg_ue = s <dW_u, B_e A_e>``.
+    """
+    wide = gates.to(a.dtype)
+    grads_a: list[Tensor] = []
+    grads_b: list[Tensor] = []
+    grad_gates = torch.zeros_like(wide)
+    for rows, down, up in unpack(grad, a, b, shapes, gates.shape[1]):
+        grads_a.append(scale * torch.einsum("ue,erk,urc->ekc", wide, up, rows.to(a.dtype)).flatten())
+        grads_b.append(scale * torch.einsum("ue,urc,ekc->erk", wide, rows.to(a.dtype), down).flatten())
+        grad_gates += scale * torch.einsum("urc,erk,ekc->ue", rows.to(a.dtype), up, down)
+    return torch.cat(grads_a), torch.cat(grads_b), grad_gates.to(gates.dtype)
+
+
+def unpack(
+    weights: Tensor, a: Tensor, b: Tensor, shapes: Sequence[int], experts: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """``(weight [..., rows, columns], a [E, rank, columns], b [E, rows, rank])`` of each packed convolution."""
+    weight_at = a_at = b_at = 0
+    for rows, columns, rank in factor_shapes(shapes):
+        weight = weights.narrow(-1, weight_at, rows * columns).unflatten(-1, (rows, columns))
+        down = a.narrow(0, a_at, experts * rank * columns).view(experts, rank, columns)
+        up = b.narrow(0, b_at, experts * rows * rank).view(experts, rows, rank)
+        weight_at, a_at, b_at = weight_at + rows * columns, a_at + down.numel(), b_at + up.numel()
+        yield weight, down, up
+
+
+def pointwise(
+    x: Tensor, weight: Tensor, bias: Tensor, index: Tensor, *, normalised: bool, residual: Tensor | None, gated: bool
+) -> Tensor:
+    """A 1x1 convolution with each image's own weights, ``residual + gate(weight[index] norm(x) + bias[index])``.
+
+    Args:
+        x: ``[B, H, W, K]``.
+        weight: ``[U, N, K]`` weight sets.
+        bias: ``[U, N]``.
+        index: ``[B]`` integers, the weight set of each image.
+        normalised: whether x is layer-normalised over its channels first (eps 1e-6, no affine: fold it).
+        residual: ``[B, H, W, N]`` to add, or None.
+        gated: whether the N channels' halves are multiplied (SimpleGate of NAFNet, arXiv 2204.04676), leaving N/2.
+
+    Returns:
+        ``[B, H, W, N]``, or N/2 channels where gated, with x's dtype.
+    """
+    chosen = index.long()
+    y = F.layer_norm(x, x.shape[-1:], eps=EPS) if normalised else x
+    y = torch.einsum("bhwk,bnk->bhwn", y, weight[chosen].to(x.dtype)) + bias[chosen, None, None].to(x.dtype)
+    if gated:
+        u, v = y.chunk(2, dim=-1)
+        y = u * v
+    return y if residual is None else residual + y
+
+
+def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """A depthwise 3x3 convolution, SimpleGate, and the sums that the channel attention pools.
+
+    Args:
+        x: ``[B, H, W, 2C]``.
+        weight: ``[U, 9, 2C]``, taps row by row.
+        bias: ``[U, 2C]``.
+        index: ``[B]`` integers, the weight set of each image.
+
+    Returns:
+        y ``[B, H, W, C]`` with x's dtype, and its sums over the pixels ``[B, C]`` in float32 or x's wider dtype.
+    """
+    batch, _, _, channels = x.shape
+    chosen = index.long()
+    maps = x.permute(0, 3, 1, 2).reshape(1, batch * channels, *x.shape[1:3])
+    taps = weight[chosen].to(x.dtype).transpose(1, 2).reshape(batch * channels, 1, 3, 3)
+    y = F.conv2d(maps, taps, bias[chosen].to(x.dtype).flatten(), padding=1, groups=batch * channels)
+    u, v = y.view(batch, channels, *x.shape[1:3]).permute(0, 2, 3, 1).chunk(2, dim=-1)
+    gated = (u * v).contiguous()
+    return gated, gated.sum((1, 2), dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def attention_weights(
+    sums: Tensor, weight: Tensor, bias: Tensor, following: Tensor, index: Tensor, pixels: int
+) -> Tensor:
+    """The next 1x1 convolution's weights with the channel attention's scales in their columns.
+
+    ``following diag(weight mean + bias)``: scaling a convolution's input is scaling its columns, which are fewer.
+
+    Args:
+        sums: ``[B, C]`` float, the channels' sums over ``pixels`` pixels.
+        weight: ``[U, C, C]``, the attention's 1x1 convolution; bias ``[U, C]``.
+        following: ``[U, N, C]``, the weights of the convolution that follows.
+        index: ``[B]`` integers, the weight set of each image.
+
+    Returns:
+        ``[B, N, C]`` with the dtype of ``following``.
+    """
+    chosen = index.long()
+    scales = torch.einsum("bnk,bk->bn", weight[chosen].to(sums.dtype), sums / pixels) + bias[chosen].to(sums.dtype)
+    return (following[chosen].to(sums.dtype) * scales[:, None]).to(following.dtype)
 
 
 def local_mean(x: Tensor, window: tuple[int, int]) -> Tensor:

@@ -1,0 +1,189 @@
+"""merge_experts for all convolutions of a model in one launch, and the bank of one merged set per expert."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lorair_kernels import reference
+from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.plan import GRAD_A, GRAD_B, MERGE, MergeTile
+
+
+@torch.library.custom_op("lorair::merge_experts", mutates_args=())
+def merge_packed(
+    weights: Tensor, a: Tensor, b: Tensor, gates: Tensor, shapes: list[int], scale: float, dtype: torch.dtype
+) -> Tensor:
+    """The effective weights of many convolutions for many gate vectors, ``W + scale * sum_e g_e B_e A_e``.
+
+    Differentiable in weights, a, b and gates. The arguments are those of :func:`reference.merge_packed`, floating
+    and contiguous; the result is ``[U, P]`` of ``dtype``.
+    """
+    if not runs_triton(weights):
+        return reference.merge_packed(weights, a, b, gates, shapes, scale).to(dtype)
+    from lorair_kernels.merge_triton import merge_kernel
+
+    sets, experts = gates.shape
+    out = torch.empty(sets, weights.numel(), dtype=dtype, device=weights.device)
+    table = tile_table(tuple(shapes), experts, ("rows", "columns"), MERGE, weights.device)
+    with device_of(weights):
+        merge_kernel[(sets * len(table),)](
+            weights.contiguous(), a.contiguous(), b.contiguous(), gates.contiguous(), table, out, scale, out.shape[1],
+            sets, **MERGE.arguments(EXPERTS=experts),
+        )  # fmt: skip
+    return out
+
+
+@merge_packed.register_fake
+def _(
+    weights: Tensor, a: Tensor, b: Tensor, gates: Tensor, shapes: list[int], scale: float, dtype: torch.dtype
+) -> Tensor:
+    return weights.new_empty((gates.shape[0], weights.shape[0]), dtype=dtype)
+
+
+@torch.library.custom_op("lorair::merge_experts_backward", mutates_args=())
+def merge_packed_backward(
+    grad: Tensor, a: Tensor, b: Tensor, gates: Tensor, shapes: list[int], scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of :func:`merge_packed` in a, b and gates, from ``grad`` [U, P]."""
+    if not runs_triton(grad):
+        return reference.merge_packed_backward(grad, a, b, gates, shapes, scale)
+    from lorair_kernels.merge_triton import merge_grad_a_kernel, merge_grad_b_kernel
+
+    grad, a, b, gates = grad.contiguous(), a.contiguous(), b.contiguous(), gates.contiguous()
+    sets, experts = gates.shape
+    grad_a, grad_b = torch.empty_like(a), torch.empty_like(b)
+    table_a = tile_table(tuple(shapes), experts, ("rank", "columns"), GRAD_A, grad.device)
+    table_b = tile_table(tuple(shapes), experts, ("rows", "rank"), GRAD_B, grad.device)
+    partial = torch.empty(len(table_b), sets, experts, dtype=torch.float32, device=grad.device)
+    with device_of(grad):
+        merge_grad_a_kernel[(experts * len(table_a),)](
+            grad, b, gates, table_a, grad_a, scale, grad.shape[1], sets, **GRAD_A.arguments(EXPERTS=experts)
+        )
+        merge_grad_b_kernel[(experts * len(table_b),)](
+            grad,
+            a,
+            b,
+            gates,
+            table_b,
+            grad_b,
+            partial,
+            scale,
+            grad.shape[1],
+            sets,
+            **GRAD_B.arguments(EXPERTS=experts),
+        )
+    return grad_a, grad_b, partial.sum(0).to(gates.dtype)
+
+
+@merge_packed_backward.register_fake
+def _(
+    grad: Tensor, a: Tensor, b: Tensor, gates: Tensor, shapes: list[int], scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(a), torch.empty_like(b), torch.empty_like(gates)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+    weights, a, b, gates, ctx.shapes, ctx.scale, _ = inputs
+    ctx.save_for_backward(a, b, gates)
+    ctx.weights_dtype = weights.dtype
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    grad_weights = grad.sum(0, dtype=ctx.weights_dtype) if ctx.needs_input_grad[0] else None
+    grads: tuple[Tensor | None, ...] = (None, None, None)
+    if any(ctx.needs_input_grad[1:4]):
+        grads = merge_packed_backward(grad, *ctx.saved_tensors, ctx.shapes, ctx.scale)
+    return grad_weights, *grads, None, None, None
+
+
+merge_packed.register_autograd(_backward, setup_context=_save)
+
+
+@cache
+def tile_table(
+    shapes: tuple[int, ...], experts: int, axes: tuple[str, str], tile: MergeTile, device: torch.device
+) -> Tensor:
+    """The int64 rows ``(weight_at, a_at, b_at, rows, columns, rank, first, second)`` that the kernels read.
+
+    One row for each tile along the two ``axes`` of each convolution. Built once and kept, so that a CUDA graph can
+    hold it.
+    """
+    table: list[tuple[int, ...]] = []
+    weight_at = a_at = b_at = 0
+    for rows, columns, rank in reference.factor_shapes(shapes):
+        lengths = {"rows": (rows, tile.rows), "columns": (columns, tile.columns), "rank": (rank, tile.rank)}
+        (first_length, first_step), (second_length, second_step) = lengths[axes[0]], lengths[axes[1]]
+        table += [
+            (weight_at, a_at, b_at, rows, columns, rank, first, second)
+            for first in range(0, first_length, first_step)
+            for second in range(0, second_length, second_step)
+        ]
+        weight_at, a_at = weight_at + rows * columns, a_at + experts * rank * columns
+        b_at += experts * rows * rank
+    return torch.tensor(table, dtype=torch.int64).to(device)
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+@dataclass(frozen=True)
+class PackedExperts:
+    """The convolutions of a model, their weights and factors packed into three rows of numbers.
+
+    ``weights`` [P], ``a`` [PA], ``b`` [PB] as in :func:`reference.merge_packed`; ``weight_shapes`` are the
+    convolution weights' shapes, ``shapes`` the rows, columns and rank of each one's factors in turn.
+    """
+
+    weights: Tensor
+    a: Tensor
+    b: Tensor
+    weight_shapes: tuple[tuple[int, ...], ...]
+    shapes: tuple[int, ...]
+    experts: int
+    scale: float
+
+    @classmethod
+    def pack(cls, weights: Sequence[Tensor], a: Sequence[Tensor], b: Sequence[Tensor], scale: float) -> "PackedExperts":
+        """Pack convolutions, differentiably.
+
+        Args:
+            weights: ``[cout, cin/groups, k, k]`` each.
+            a, b: their factors, ``[E, r*k, cin*k]`` and ``[E, (cout/groups)*k, r*k]``.
+            scale: alpha / rank.
+        """
+        shapes: list[int] = []
+        for weight, down, up in zip(weights, a, b, strict=True):
+            if up.shape[1] * down.shape[2] != weight.numel() or up.shape[2] != down.shape[1]:
+                raise ValueError(
+                    f"factors must be [E, r*k, cin*k] and [E, cout/groups*k, r*k] of a weight {tuple(weight.shape)}; "
+                    f"got {tuple(down.shape)} and {tuple(up.shape)}"
+                )
+            shapes += [up.shape[1], down.shape[2], down.shape[1]]
+        weight_shapes = tuple(tuple(weight.shape) for weight in weights)
+        return cls(_flat(weights), _flat(a), _flat(b), weight_shapes, tuple(shapes), len(a[0]), scale)
+
+    def merge(self, gates: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
+        """Each convolution's effective weights ``[U, cout, cin/groups, k, k]`` for ``gates`` [U, E], by one launch.
+
+        The results are views of one buffer and have ``dtype``, the weights' own where it is None.
+        """
+        merged = merge_packed(
+            self.weights, self.a, self.b, gates, list(self.shapes), self.scale, dtype or self.weights.dtype
+        )
+        parts = merged.split([prod(shape) for shape in self.weight_shapes], dim=1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, self.weight_shapes, strict=True)]
+
+    def bank(self, dtype: torch.dtype | None = None) -> list[Tensor]:
+        """One merged set per expert, ``[E, cout, cin/groups, k, k]``: built once, then chosen by :func:`top_expert`."""
+        return self.merge(torch.eye(self.experts, dtype=self.weights.dtype, device=self.weights.device), dtype)
+
+
+def top_expert(gates: Tensor) -> Tensor:
+    """The bank's set for each image of ``gates`` [B, E], int32 [B], on the device and without asking it."""
+    return gates.argmax(dim=1).to(torch.int32)
