@@ -1,12 +1,18 @@
 """GPU mathematics of lorair: Triton kernels, and beside each the operation in plain torch: oracle and CPU path."""
 
 from lorair_kernels.merge import PackedExperts, top_expert
+from lorair_kernels.nafblock import BlockWeights, attention_weights, depthwise_gate, naf_block, pointwise
 from lorair_kernels.reference import expert_delta, local_mean, merge_experts
 
 __all__ = [
+    "BlockWeights",
     "PackedExperts",
+    "attention_weights",
+    "depthwise_gate",
     "expert_delta",
     "local_mean",
     "merge_experts",
+    "naf_block",
+    "pointwise",
     "top_expert",
 ]

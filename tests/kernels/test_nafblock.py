@@ -1,0 +1,174 @@
+"""The fused block, part by part and whole, against torch in float64."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from lorair_kernels import BlockWeights, attention_weights, depthwise_gate, naf_block, nafblock, pointwise, reference
+from torch import nn
+
+SETS, CHANNELS = 3, 24
+INDEX = {"identical": [1, 1], "distinct": [2, 0], "skewed": [0, 0, 2]}
+
+
+@pytest.fixture(params=["triton", "torch"])
+def backend(request, monkeypatch):
+    if request.param == "torch":
+        monkeypatch.setattr(nafblock, "runs_triton", lambda x: False)
+
+
+def wide(*tensors):
+    return [None if t is None else t.double() for t in tensors]
+
+
+@pytest.mark.parametrize("size", [(5, 7), (16, 16), (3, 90)])
+@pytest.mark.parametrize("form", ["plain", "norm", "norm and gate", "residual"])
+def test_pointwise(form, size, dtype, device, assert_near):
+    index = torch.tensor([2, 0], dtype=torch.int32, device=device)
+    outputs = 70
+    x = (2 + torch.randn(2, *size, CHANNELS, device=device)).to(dtype)
+    weight = (torch.randn(SETS, outputs, CHANNELS, device=device) / 5).to(dtype)
+    bias = torch.randn(SETS, outputs, device=device)
+    row_sums = weight.float().sum(-1) if "norm" in form else None
+    residual = torch.randn(2, *size, outputs, device=device).to(dtype) if form == "residual" else None
+    y = pointwise(x, weight, bias, index, row_sums, residual, gated="gate" in form)
+    expected = reference.pointwise(
+        *wide(x, weight, bias), index, normalised="norm" in form, residual=wide(residual)[0], gated="gate" in form
+    )
+    assert y.dtype == dtype
+    assert_near(y, expected, dtype)
+
+
+@pytest.mark.parametrize("channels", [16, 70, 200])
+def test_layer_norm_far_from_zero(channels, dtype, device, assert_near):
+    """Mean twenty times the deviation: what the statistics lose there, every pixel of the result would show."""
+    x = (20 + torch.randn(1, 4, 9, channels, device=device)).to(dtype)
+    weight = (torch.randn(1, 32, channels, device=device) / channels**0.5).to(dtype)
+    bias, index = torch.zeros(1, 32, device=device), torch.zeros(1, dtype=torch.int32, device=device)
+    y = pointwise(x, weight, bias, index, weight.float().sum(-1))
+    expected = reference.pointwise(*wide(x, weight, bias), index, normalised=True, residual=None, gated=False)
+    error = (y.double() - expected).norm() / expected.norm()
+    assert error < (2e-5 if dtype is torch.float32 else {torch.float16: 1e-3, torch.bfloat16: 6e-3}[dtype])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (17, 35)])
+@pytest.mark.parametrize("channels", [8, 40])
+def test_depthwise_gate(size, channels, dtype, device, assert_near):
+    index = torch.tensor([1], dtype=torch.int32, device=device)
+    x = torch.randn(1, *size, 2 * channels, device=device).to(dtype)
+    weight = torch.randn(SETS, 9, 2 * channels, device=device).to(dtype)
+    bias = torch.randn(SETS, 2 * channels, device=device)
+    y, sums = depthwise_gate(x, weight, bias, index)
+    expected, expected_sums = reference.depthwise_gate(*wide(x, weight, bias), index)
+    assert sums.dtype == torch.float32
+    assert_near(y, expected, dtype)
+    torch.testing.assert_close(sums.double(), expected_sums, rtol=1e-4, atol=1e-5 * expected.abs().sum().item())
+
+
+@pytest.mark.parametrize("routing", INDEX)
+@pytest.mark.parametrize("channels", [8, 70])
+def test_attention_weights(routing, channels, dtype, device, assert_near):
+    index = torch.tensor(INDEX[routing], dtype=torch.int32, device=device)
+    sums = torch.randn(len(index), channels, device=device)
+    weight = torch.randn(SETS, channels, channels, device=device).to(dtype)
+    bias = torch.randn(SETS, channels, device=device)
+    following = torch.randn(SETS, 33, channels, device=device).to(dtype)
+    scaled = attention_weights(sums, weight, bias, following, index, 50)
+    expected = reference.attention_weights(*wide(sums, weight, bias, following), index, 50)
+    assert_near(scaled, expected, dtype)
+
+
+def block_tensors(channels):
+    """A NAFBlock's tensors by name, convolution weights in SETS sets."""
+    c = channels
+    shapes = {
+        "conv1": (2 * c, c, 1), "conv2": (2 * c, 1, 3), "attention.conv": (c, c, 1), "conv3": (c, c, 1),
+        "conv4": (2 * c, c, 1), "conv5": (c, c, 1),
+    }  # fmt: skip
+    block = {}
+    for name, (cout, cin, k) in shapes.items():
+        block[f"{name}.weight"] = torch.randn(SETS, cout, cin, k, k) / (cin * k * k) ** 0.5
+        block[f"{name}.bias"] = torch.randn(cout) / 4
+    for norm in ("norm1", "norm2"):
+        block[f"{norm}.weight"], block[f"{norm}.bias"] = 1 + torch.randn(c) / 4, torch.randn(c) / 4
+    return block | {"beta": torch.randn(1, c, 1, 1), "gamma": torch.randn(1, c, 1, 1)}
+
+
+def plain_block(x, block, weight_set):
+    """NAFNet's block as published, for one image [1, C, H, W]."""
+
+    def conv(name, x, **options):
+        return F.conv2d(x, block[f"{name}.weight"][weight_set], block[f"{name}.bias"], **options)
+
+    def norm(name, x):
+        weight, bias = block[f"{name}.weight"], block[f"{name}.bias"]
+        return F.layer_norm(x.movedim(1, -1), weight.shape, weight, bias, 1e-6).movedim(-1, 1)
+
+    u, v = conv("conv2", conv("conv1", norm("norm1", x)), padding=1, groups=2 * x.shape[1]).chunk(2, 1)
+    y = u * v
+    y = y * conv("attention.conv", y.mean((2, 3), keepdim=True))
+    x = x + block["beta"] * conv("conv3", y)
+    u, v = conv("conv4", norm("norm2", x)).chunk(2, 1)
+    return x + block["gamma"] * conv("conv5", u * v)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("routing", "layout"), [("identical", "nhwc"), ("distinct", "channels_last"), ("skewed", "strided")]
+)
+def test_block(routing, layout, dtype, device, assert_near):
+    block = {name: tensor.to(device) for name, tensor in block_tensors(CHANNELS).items()}
+    index = INDEX[routing]
+    x = torch.randn(len(index), 18, 11, CHANNELS, device=device).to(dtype)
+    expected = torch.cat(
+        [
+            plain_block(x[i : i + 1].double().movedim(-1, 1), {k: t.double() for k, t in block.items()}, chosen)
+            for i, chosen in enumerate(index)
+        ]
+    ).movedim(1, -1)
+    if layout == "channels_last":
+        x = x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+    elif layout == "strided":
+        x = torch.stack([x, x], dim=-1)[..., 0]
+    y = naf_block(x, BlockWeights.fold(block, dtype), torch.tensor(index, dtype=torch.int32, device=device))
+    error = (y.double() - expected).norm() / expected.norm()
+    assert error < {torch.float32: 5e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
+
+
+def test_registered_as_torch_operations():
+    index = torch.tensor([0, 2], dtype=torch.int32)
+    x, weight, bias = torch.randn(2, 3, 4, 8), torch.randn(SETS, 16, 8), torch.randn(SETS, 16)
+    torch.library.opcheck(pointwise, (x, weight, bias, index, weight.sum(-1), None, True))
+    torch.library.opcheck(depthwise_gate, (x, torch.randn(SETS, 9, 8), torch.randn(SETS, 8), index))
+    square = torch.randn(SETS, 8, 8)
+    torch.library.opcheck(attention_weights, (torch.randn(2, 8), square, torch.randn(SETS, 8), square, index, 12))
+
+
+def test_the_block_exports_with_free_sizes():
+    weights = BlockWeights.fold(block_tensors(8), torch.float32)
+
+    class Block(nn.Module):
+        def forward(self, x, index):
+            return naf_block(x, weights, index)
+
+    free = torch.export.Dim.DYNAMIC
+    example = (torch.randn(2, 6, 5, 8), torch.tensor([0, 1], dtype=torch.int32))
+    program = torch.export.export(Block(), example, dynamic_shapes=({0: free, 1: free, 2: free}, {0: free}))
+    x, index = torch.randn(3, 4, 7, 8), torch.tensor([2, 0, 1], dtype=torch.int32)
+    assert torch.equal(program.module()(x, index), naf_block(x, weights, index))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no NVIDIA GPU")
+def test_one_cuda_graph_serves_every_routing():
+    block = {name: tensor.cuda() for name, tensor in block_tensors(64).items()}
+    weights = BlockWeights.fold(block, torch.float16)
+    x = torch.randn(2, 32, 32, 64, device="cuda", dtype=torch.float16)
+    index = torch.tensor([0, 1], dtype=torch.int32, device="cuda")
+    naf_block(x, weights, index)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = naf_block(x, weights, index)
+    for routing in ([0, 1], [2, 2], [1, 0]):
+        index.copy_(torch.tensor(routing, dtype=torch.int32))
+        graph.replay()
+        assert torch.equal(captured, naf_block(x, weights, index.clone()))
