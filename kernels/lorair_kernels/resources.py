@@ -1,0 +1,110 @@
+"""What each kernel of the plan takes of each architecture, by compiling it ahead of time; no GPU is needed.
+
+``python -m lorair_kernels.resources`` prints registers per thread, bytes of spilled registers and shared memory.
+"""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from lorair_kernels.plan import ATTENTION, DEPTHWISE, GRAD_A, GRAD_B, MERGE, POINTWISE, Launch
+from lorair_kernels.reference import EPS
+
+# Shared memory that one program may take, in bytes, by compute capability (CUDA C++ programming guide).
+SHARED_LIMIT = {80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
+STORAGE = {"fp16": 2, "bf16": 2, "fp32": 4}
+SIZES = ("tokens", "channels", "outputs", "height", "width")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A kernel as the plan launches it: the types of its arguments and the values of its constants."""
+
+    module: str
+    kernel: str
+    storage: str
+    tile: Launch
+    flags: Mapping[str, object]
+
+    @property
+    def label(self) -> str:
+        sides = "x".join(str(v) for k, v in self.tile.arguments().items() if k.isupper())
+        return " ".join([self.kernel, self.storage, sides, *(k.lower() for k, v in self.flags.items() if v is True)])
+
+    def argument_type(self, name: str) -> str:
+        """Triton's name for an argument's type; the merge kernels read float32 whatever they write."""
+        if name in ("scale", "per_pixel"):
+            return "fp32"
+        if name in ("numel", "sets", *SIZES):
+            return "i32"
+        pointers = {"index": "i32", "table": "i64", "out": self.storage}
+        stored = ("x", "weight", "following", "residual", "y") if self.module == "nafblock_triton" else ()
+        return "*" + (self.storage if name in stored else pointers.get(name, "fp32"))
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one compiled variant takes: registers a thread, bytes of spills a thread, bytes of shared memory."""
+
+    label: str
+    capability: int
+    registers: int
+    spilled: int
+    shared: int
+
+
+def plan_variants(storages: tuple[str, ...] = ("fp16", "fp32")) -> Iterator[Variant]:
+    """Every kernel of the plan in every form that the block and the experts use."""
+    for kernel, tile in {"merge": MERGE, "merge_grad_a": GRAD_A, "merge_grad_b": GRAD_B}.items():
+        yield Variant("merge_triton", kernel, "fp16" if kernel == "merge" else "fp32", tile, {"EXPERTS": 3})
+    for storage in storages:
+        yield Variant("nafblock_triton", "depthwise_gate", storage, DEPTHWISE, {})
+        yield Variant("nafblock_triton", "attention_weights", storage, ATTENTION, {})
+        for row in (r for r in POINTWISE if r.itemsize == STORAGE[storage]):
+            for normalised in (True,) if row.gated else (True, False):
+                flags = {"NORMALISED": normalised, "GATED": row.gated, "RESIDUAL": not normalised, "EPS": EPS}
+                yield Variant("nafblock_triton", "pointwise", storage, row.tile, flags)
+
+
+def compile_variant(variant: Variant, capability: int) -> Resources:
+    """Compile for ``capability`` (80 for sm_80) and read the result's resources from the binary."""
+    import importlib
+
+    from triton import compile, knobs
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    function = getattr(importlib.import_module(f"lorair_kernels.{variant.module}"), f"{variant.kernel}_kernel")
+    arguments = variant.tile.arguments(**variant.flags)
+    constants = {name: value for name, value in arguments.items() if name.isupper()}
+    options = {name: value for name, value in arguments.items() if not name.isupper()}
+    signature: dict[str, str] = {}
+    divisible: dict[tuple[int], list[list[object]]] = {}
+    for place, name in enumerate(function.arg_names):
+        signature[name] = "constexpr" if name in constants else variant.argument_type(name)
+        if signature[name].startswith("*") or name in SIZES:
+            divisible[(place,)] = [["tt.divisibility", 16]]
+    source = ASTSource(function, signature, constants, divisible)
+    compiled = compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(compiled.asm["cubin"])
+        file.flush()
+        command = [knobs.nvidia.cuobjdump.path, "--dump-resource-usage", file.name]
+        usage = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    fields = dict(field.split(":", 1) for field in usage.split() if field.startswith(("REG:", "STACK:", "LOCAL:")))
+    spilled = int(fields["STACK"]) + int(fields["LOCAL"])
+    return Resources(variant.label, capability, int(fields["REG"]), spilled, compiled.metadata.shared)
+
+
+def main() -> None:
+    print(f"{'part':8}{'registers':>9}{'spilled B':>11}{'shared KB':>11}{'limit KB':>10}  kernel, storage, tile, form")
+    for variant in plan_variants():
+        for capability, limit in SHARED_LIMIT.items():
+            r = compile_variant(variant, capability)
+            numbers = f"{r.registers:9}{r.spilled:11}{r.shared / 1024:11.1f}{limit / 1024:10.1f}"
+            print(f"sm_{capability:<5}{numbers}  {r.label}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
