@@ -29,7 +29,7 @@ bench: $(READY)
 	$(BIN)/lorair-bench latency --model default
 
 test-gpu: $(READY)
-	$(BIN)/python -m pytest -m gpu
+	$(BIN)/python -m pytest tests/kernels
 
 clean:
 	rm -rf $(VENV) demo
