@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lorair.config import ModelConfig
-from lorair.restorer import Restorer
+from lorair.restorer import Backend, Restorer
 from lorair.router import Router, Routing, pinned_routing
 
 if TYPE_CHECKING:
@@ -36,17 +36,17 @@ class LoRAIR(nn.Module):
     """Restores images whose degradation is unknown (LoRA-IR, arXiv 2410.15385).
 
     ``mean_priors`` [E, P] holds the mean prior of each degradation, for images whose degradation is named by
-    the caller; None where the checkpoint has none.
+    the caller; None where the checkpoint has none. ``backend`` is the restorer's.
     """
 
     mean_priors: Tensor | None
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, backend: Backend = "auto") -> None:
         super().__init__()
         self.config = config
         experts = len(config.degradations)
         self.router = Router(config.router, experts)
-        self.restorer = Restorer(config.restorer, config.router.prior_dim, experts)
+        self.restorer = Restorer(config.restorer, config.router.prior_dim, experts, backend)
         self.register_buffer("mean_priors", None)
 
     @property
@@ -123,7 +123,8 @@ class LoRAIR(nn.Module):
         return restore_arrays(TorchRuntime(self), images, degradation=degradation, tile=tile, overlap=overlap)
 
     def extra_repr(self) -> str:
-        return f"degradations={self.degradations}, top_k={self.config.router.top_k}"
+        top_k, backend = self.config.router.top_k, self.restorer.backend
+        return f"degradations={self.degradations}, top_k={top_k}, backend={backend!r}"
 
     @property
     def device(self) -> torch.device:

@@ -7,16 +7,21 @@ norm and the 1x1 convolutions want.
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from lorair_kernels import local_mean
+from lorair_kernels import local_mean, runs_triton
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from lorair.config import RestorerConfig
 from lorair.experts import ExpertConv2d
 
+if TYPE_CHECKING:
+    from lorair.fused import FusedNet
+
+Backend = Literal["auto", "triton", "torch"]
 Conv = Callable[..., ExpertConv2d]
 
 # Above this many activation numbers per image (channels x pixels at full resolution, measured on CPUs) a batch
@@ -176,15 +181,22 @@ class Restorer(nn.Module):
     Images with equal gates share one merged weight set, so a mixed batch costs what the plain network costs.
     Without gradients the sets are kept for the next call, at most ``cache_size`` of them, until a parameter
     changes (written through ``.data``, a change goes unseen: call :meth:`forget`).
+
+    ``backend`` says what computes without gradients: ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed
+    batch at once; ``"torch"`` torch; ``"auto"`` the kernels on the GPUs that run them. With gradients it is torch.
     """
 
-    def __init__(self, config: RestorerConfig, prior_dim: int, experts: int) -> None:
+    def __init__(self, config: RestorerConfig, prior_dim: int, experts: int, backend: Backend = "auto") -> None:
         super().__init__()
+        if backend not in get_args(Backend):
+            raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}; got {backend!r}")
+        self.backend = backend
         self.net = RestorationNet(config, prior_dim, experts)
         self.width = config.width
         self.cache_size = experts
         self._merged: OrderedDict[tuple[float, ...], dict[str, Tensor]] = OrderedDict()
         self._merged_from: tuple[tuple[int, int], ...] = ()
+        self._fused: tuple[list[tuple[float, ...]], FusedNet] | None = None
 
     def forward(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
         """Restore images by their priors and gates; zero gates restore without experts.
@@ -197,6 +209,8 @@ class Restorer(nn.Module):
         Returns:
             ``[B, 3, H, W]``, not clamped.
         """
+        if self._runs_fused(images):
+            return self._restore_fused(images, prior, gates)
         parts: list[Tensor] = []
         order: list[int] = []
         for members in self._groups(gates, images):
@@ -211,10 +225,7 @@ class Restorer(nn.Module):
         """The U-Net's convolution weights, by parameter name, with the experts of one gate vector [E] merged in."""
         if torch.is_grad_enabled():
             return self._merge(gates)
-        source = tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.net.parameters())
-        if source != self._merged_from:
-            self._merged.clear()
-            self._merged_from = source
+        self._forget_if_changed()
         key = tuple(gates.tolist())
         if key not in self._merged:
             self._merged[key] = self._merge(gates)
@@ -226,6 +237,39 @@ class Restorer(nn.Module):
     def forget(self) -> None:
         """Drop the merged weights that are kept."""
         self._merged.clear()
+        self._fused = None
+
+    def extra_repr(self) -> str:
+        return f"backend={self.backend!r}"
+
+    def _forget_if_changed(self) -> None:
+        source = tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in self.net.parameters())
+        if source != self._merged_from:
+            self.forget()
+            self._merged_from = source
+
+    def _runs_fused(self, images: Tensor) -> bool:
+        if self.backend == "torch" or torch.is_grad_enabled():
+            return False
+        if self.backend == "triton" and not runs_triton(images):
+            raise ValueError(
+                f"backend 'triton' needs the triton package and an NVIDIA GPU of compute capability 8.0 or above; "
+                f"got images of {images.dtype} on {images.device} (backend 'auto' takes torch there)"
+            )
+        return self.backend == "triton" or (images.is_cuda and runs_triton(images))
+
+    def _restore_fused(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
+        """The whole batch at once; one-hot gates choose from the bank, others get a weight set per distinct row."""
+        from lorair.fused import FusedNet
+
+        rows = [tuple(row) for row in gates.tolist()]
+        bank = [tuple(row) for row in torch.eye(gates.shape[1]).tolist()]
+        vectors = bank if set(rows) <= set(bank) else list(dict.fromkeys(rows))
+        self._forget_if_changed()
+        if self._fused is None or self._fused[0] != vectors:
+            self._fused = vectors, FusedNet(self.net, gates.new_tensor(vectors))
+        index = torch.tensor([vectors.index(row) for row in rows], dtype=torch.int32, device=images.device)
+        return self._fused[1](images, prior, index)
 
     def _merge(self, gates: Tensor) -> dict[str, Tensor]:
         return {

@@ -1,5 +1,6 @@
 """GPU mathematics of lorair: Triton kernels, and beside each the operation in plain torch: oracle and CPU path."""
 
+from lorair_kernels.backend import runs_triton
 from lorair_kernels.merge import PackedExperts, top_expert
 from lorair_kernels.nafblock import BlockWeights, attention_weights, depthwise_gate, naf_block, pointwise
 from lorair_kernels.reference import expert_delta, local_mean, merge_experts
@@ -14,5 +15,6 @@ __all__ = [
     "merge_experts",
     "naf_block",
     "pointwise",
+    "runs_triton",
     "top_expert",
 ]

@@ -4,7 +4,7 @@ Activations are ``[B, H, W, C]`` of float16, bfloat16 or float32; weights have t
 statistics are float32. ``index`` int32 [B] names the weight set of each image, on the device.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -197,20 +197,37 @@ class BlockWeights:
         )
 
 
-def naf_block(x: Tensor, weights: BlockWeights, index: Tensor) -> Tensor:
-    """NAFNet's block (arXiv 2204.04676) with the global channel attention: ``[B, H, W, C]`` -> the same.
+def naf_block(x: Tensor, weights: BlockWeights, index: Tensor, window: tuple[int, int] | None = None) -> Tensor:
+    """NAFNet's block (arXiv 2204.04676): ``[B, H, W, C]`` -> the same.
 
     Args:
         x: ``[B, H, W, C]`` with the weights' dtype.
         weights: U folded weight sets.
         index: ``[B]`` int32, the set of each image.
+        window: height and width of the channel attention's pooling window (TLSC, arXiv 2112.04491), at most H and W;
+            None for the whole map.
     """
     w = weights
     y = pointwise(x, w.conv1.weight, w.conv1.bias, index, row_sums=w.conv1.row_sums)
     y, sums = depthwise_gate(y, w.conv2.weight, w.conv2.bias, index)
-    pixels = x.shape[1] * x.shape[2]
-    scaled = attention_weights(sums, w.attention.weight, w.attention.bias, w.conv3.weight, index, pixels)
-    own = torch.arange(x.shape[0], dtype=torch.int32, device=x.device)
-    x = pointwise(y, scaled, w.conv3.bias[index], own, residual=x)
+    if window is None:
+        pixels = x.shape[1] * x.shape[2]
+        scaled = attention_weights(sums, w.attention.weight, w.attention.bias, w.conv3.weight, index, pixels)
+        own = torch.arange(x.shape[0], dtype=torch.int32, device=x.device)
+        x = pointwise(y, scaled, w.conv3.bias[index], own, residual=x)
+    else:
+        means = reference.local_mean(y.permute(0, 3, 1, 2), window).permute(0, 2, 3, 1)
+        scales = pointwise(means, w.attention.weight, w.attention.bias, index)
+        y = y * spread_edges(scales, x.shape[1:3])
+        x = pointwise(y, w.conv3.weight, w.conv3.bias, index, residual=x)
     y = pointwise(x, w.conv4.weight, w.conv4.bias, index, row_sums=w.conv4.row_sums, gated=True)
     return pointwise(y, w.conv5.weight, w.conv5.bias, index, residual=x)
+
+
+def spread_edges(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Repeat the edge rows and columns of ``[B, h, w, C]`` until the map has ``size``, as much on both sides."""
+    height, width = (
+        (torch.arange(full, device=x.device) - (full - part) // 2).clamp(0, part - 1)
+        for full, part in zip(size, x.shape[1:3], strict=True)
+    )
+    return x[:, height[:, None], width]

@@ -93,8 +93,8 @@ def block_tensors(channels):
     return block | {"beta": torch.randn(1, c, 1, 1), "gamma": torch.randn(1, c, 1, 1)}
 
 
-def plain_block(x, block, weight_set):
-    """NAFNet's block as published, for one image [1, C, H, W]."""
+def plain_block(x, block, weight_set, window=None):
+    """NAFNet's block as published, for one image [1, C, H, W]; means over a window as in TLSC."""
 
     def conv(name, x, **options):
         return F.conv2d(x, block[f"{name}.weight"][weight_set], block[f"{name}.bias"], **options)
@@ -105,10 +105,27 @@ def plain_block(x, block, weight_set):
 
     u, v = conv("conv2", conv("conv1", norm("norm1", x)), padding=1, groups=2 * x.shape[1]).chunk(2, 1)
     y = u * v
-    y = y * conv("attention.conv", y.mean((2, 3), keepdim=True))
+    means = F.avg_pool2d(y, window or y.shape[2:], stride=1)
+    h, w = y.shape[2] - means.shape[2], y.shape[3] - means.shape[3]
+    means = F.pad(means, (w // 2, w - w // 2, h // 2, h - h // 2), mode="replicate")
+    y = y * conv("attention.conv", means)
     x = x + block["beta"] * conv("conv3", y)
     u, v = conv("conv4", norm("norm2", x)).chunk(2, 1)
     return x + block["gamma"] * conv("conv5", u * v)
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("window", [(5, 11), (18, 4), (1, 1)])
+def test_block_with_local_attention(window, device):
+    block = {name: tensor.to(device) for name, tensor in block_tensors(CHANNELS).items()}
+    x = torch.randn(2, 18, 11, CHANNELS, device=device)
+    wide_block = {name: tensor.double() for name, tensor in block.items()}
+    expected = torch.cat(
+        [plain_block(x[i : i + 1].double().movedim(-1, 1), wide_block, i, window) for i in range(2)]
+    ).movedim(1, -1)
+    index = torch.tensor([0, 1], dtype=torch.int32, device=device)
+    y = naf_block(x, BlockWeights.fold(block, torch.float32), index, window)
+    assert (y.double() - expected).norm() / expected.norm() < 5e-6
 
 
 @pytest.mark.usefixtures("backend")
