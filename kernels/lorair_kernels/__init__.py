@@ -4,6 +4,7 @@ from lorair_kernels.backend import runs_triton
 from lorair_kernels.merge import PackedExperts, top_expert
 from lorair_kernels.nafblock import BlockWeights, attention_weights, depthwise_gate, naf_block, pointwise
 from lorair_kernels.reference import expert_delta, local_mean, merge_experts
+from lorair_kernels.tlsc import local_mean_nhwc
 
 __all__ = [
     "BlockWeights",
@@ -12,6 +13,7 @@ __all__ = [
     "depthwise_gate",
     "expert_delta",
     "local_mean",
+    "local_mean_nhwc",
     "merge_experts",
     "naf_block",
     "pointwise",

@@ -13,6 +13,7 @@ from torch import Tensor
 from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
 from lorair_kernels.plan import ATTENTION, DEPTHWISE, pointwise_tile
+from lorair_kernels.tlsc import local_mean_nhwc
 
 
 def _tiles(length: int, side: int) -> int:
@@ -216,8 +217,7 @@ def naf_block(x: Tensor, weights: BlockWeights, index: Tensor, window: tuple[int
         own = torch.arange(x.shape[0], dtype=torch.int32, device=x.device)
         x = pointwise(y, scaled, w.conv3.bias[index], own, residual=x)
     else:
-        means = reference.local_mean(y.permute(0, 3, 1, 2), window).permute(0, 2, 3, 1)
-        scales = pointwise(means, w.attention.weight, w.attention.bias, index)
+        scales = pointwise(local_mean_nhwc(y, *window), w.attention.weight, w.attention.bias, index)
         y = y * spread_edges(scales, x.shape[1:3])
         x = pointwise(y, w.conv3.weight, w.conv3.bias, index, residual=x)
     y = pointwise(x, w.conv4.weight, w.conv4.bias, index, row_sums=w.conv4.row_sums, gated=True)

@@ -58,10 +58,19 @@ class AttentionTile(Launch):
     channels: int
 
 
+@dataclass(frozen=True)
+class LocalMeanTile(Launch):
+    """A program of the local mean: how many windows it carries its sums along, how many of them side by side."""
+
+    steps: int
+    width: int
+
+
 MERGE = MergeTile(rows=32, columns=128, rank=16, warps=8, stages=2)
 GRAD_A = MergeTile(rows=32, columns=32, rank=16, warps=4, stages=2)
 GRAD_B = MergeTile(rows=32, columns=32, rank=16, warps=4, stages=2)
 DEPTHWISE = DepthwiseTile(rows=16, columns=16, channels=32, warps=4, stages=2)
+LOCAL_MEAN = LocalMeanTile(steps=128, width=256, warps=4, stages=3)
 ATTENTION = AttentionTile(outputs=64, channels=64, warps=4, stages=2)
 
 

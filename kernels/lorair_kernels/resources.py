@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lorair_kernels.plan import ATTENTION, DEPTHWISE, GRAD_A, GRAD_B, MERGE, POINTWISE, Launch
+from lorair_kernels.plan import ATTENTION, DEPTHWISE, GRAD_A, GRAD_B, LOCAL_MEAN, MERGE, POINTWISE, Launch
 from lorair_kernels.reference import EPS
 
 # Shared memory that one program may take, in bytes, by compute capability (CUDA C++ programming guide).
@@ -34,12 +34,12 @@ class Variant:
 
     def argument_type(self, name: str) -> str:
         """Triton's name for an argument's type; the merge kernels read float32 whatever they write."""
-        if name in ("scale", "per_pixel"):
+        if name in ("scale", "per_pixel", "per_window"):
             return "fp32"
-        if name in ("numel", "sets", *SIZES):
+        if name in ("numel", "sets", "length", "window", *SIZES):
             return "i32"
         pointers = {"index": "i32", "table": "i64", "out": self.storage}
-        stored = ("x", "weight", "following", "residual", "y") if self.module == "nafblock_triton" else ()
+        stored = () if self.module == "merge_triton" else ("x", "weight", "following", "residual", "y")
         return "*" + (self.storage if name in stored else pointers.get(name, "fp32"))
 
 
@@ -55,12 +55,13 @@ class Resources:
 
 
 def plan_variants(storages: tuple[str, ...] = ("fp16", "fp32")) -> Iterator[Variant]:
-    """Every kernel of the plan in every form that the block and the experts use."""
+    """Every kernel and tile of the plan, in the forms that take most of what the block and the experts use."""
     for kernel, tile in {"merge": MERGE, "merge_grad_a": GRAD_A, "merge_grad_b": GRAD_B}.items():
         yield Variant("merge_triton", kernel, "fp16" if kernel == "merge" else "fp32", tile, {"EXPERTS": 3})
     for storage in storages:
         yield Variant("nafblock_triton", "depthwise_gate", storage, DEPTHWISE, {})
         yield Variant("nafblock_triton", "attention_weights", storage, ATTENTION, {})
+        yield Variant("tlsc_triton", "local_mean", storage, LOCAL_MEAN, {})
         for row in (r for r in POINTWISE if r.itemsize == STORAGE[storage]):
             for normalised in (True,) if row.gated else (True, False):
                 flags = {"NORMALISED": normalised, "GATED": row.gated, "RESIDUAL": not normalised, "EPS": EPS}
