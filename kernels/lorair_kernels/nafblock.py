@@ -45,6 +45,11 @@ def pointwise(
     Returns:
         ``[B, H, W, N]`` or N/2 channels, contiguous, with x's dtype.
     """
+    if weight.dtype != x.dtype or weight.shape[-1] != x.shape[-1] or index.dtype != torch.int32:
+        raise ValueError(
+            f"weight must be [U, N, {x.shape[-1]}] of {x.dtype} and index int32, for x {tuple(x.shape)}; "
+            f"got {tuple(weight.shape)} of {weight.dtype}, and {index.dtype}"
+        )
     if not runs_triton(x):
         y = reference.pointwise(x, weight, bias, index, normalised=row_sums is not None, residual=residual, gated=gated)
         return y.contiguous()
@@ -87,6 +92,11 @@ def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tu
 
     The sums are taken from the unrounded products, tile by tile, in an order that does not change.
     """
+    if weight.dtype != x.dtype or weight.shape[1:] != (9, x.shape[-1]) or index.dtype != torch.int32:
+        raise ValueError(
+            f"weight must be [U, 9, {x.shape[-1]}] of {x.dtype} and index int32, for x {tuple(x.shape)}; "
+            f"got {tuple(weight.shape)} of {weight.dtype}, and {index.dtype}"
+        )
     if not runs_triton(x):
         y, sums = reference.depthwise_gate(x, weight, bias, index)
         return y, sums.float()

@@ -150,6 +150,16 @@ def test_block(routing, layout, dtype, device, assert_near):
     assert error < {torch.float32: 5e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
 
 
+def test_weights_that_do_not_fit_are_refused():
+    index, x = torch.zeros(1, dtype=torch.int32), torch.randn(1, 2, 2, 8)
+    with pytest.raises(ValueError, match=r"weight must be \[U, N, 8\]"):
+        pointwise(x, torch.randn(1, 4, 6), torch.randn(1, 4), index)
+    with pytest.raises(ValueError, match="index int32"):
+        pointwise(x, torch.randn(1, 4, 8), torch.randn(1, 4), index.long())
+    with pytest.raises(ValueError, match=r"weight must be \[U, 9, 8\] of torch.float32"):
+        depthwise_gate(x, torch.randn(1, 9, 8).half(), torch.randn(1, 8), index)
+
+
 def test_registered_as_torch_operations():
     index = torch.tensor([0, 2], dtype=torch.int32)
     x, weight, bias = torch.randn(2, 3, 4, 8), torch.randn(SETS, 16, 8), torch.randn(SETS, 16)
