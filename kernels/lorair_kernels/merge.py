@@ -65,18 +65,9 @@ def merge_packed_backward(
             grad, b, gates, table_a, grad_a, scale, grad.shape[1], sets, **GRAD_A.arguments(EXPERTS=experts)
         )
         merge_grad_b_kernel[(experts * len(table_b),)](
-            grad,
-            a,
-            b,
-            gates,
-            table_b,
-            grad_b,
-            partial,
-            scale,
-            grad.shape[1],
-            sets,
+            grad, a, b, gates, table_b, grad_b, partial, scale, grad.shape[1], sets,
             **GRAD_B.arguments(EXPERTS=experts),
-        )
+        )  # fmt: skip
     return grad_a, grad_b, partial.sum(0).to(gates.dtype)
 
 
