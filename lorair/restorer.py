@@ -183,7 +183,8 @@ class Restorer(nn.Module):
     changes (written through ``.data``, a change goes unseen: call :meth:`forget`).
 
     ``backend`` says what computes without gradients: ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed
-    batch at once; ``"torch"`` torch; ``"auto"`` the kernels on the GPUs that run them. With gradients it is torch.
+    batch at once; ``"torch"`` torch; ``"auto"`` torch too, until the kernels have been measured on a GPU. With
+    gradients it is torch.
     """
 
     def __init__(self, config: RestorerConfig, prior_dim: int, experts: int, backend: Backend = "auto") -> None:
@@ -256,7 +257,7 @@ class Restorer(nn.Module):
                 f"backend 'triton' needs the triton package and an NVIDIA GPU of compute capability 8.0 or above; "
                 f"got images of {images.dtype} on {images.device} (backend 'auto' takes torch there)"
             )
-        return self.backend == "triton" or (images.is_cuda and runs_triton(images))
+        return self.backend == "triton"  # "auto" takes the kernels once they have been measured on a GPU
 
     def _restore_fused(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
         """The whole batch at once; one-hot gates choose from the bank, others get a weight set per distinct row."""
