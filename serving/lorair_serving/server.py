@@ -62,9 +62,7 @@ class Ports:
 class Server:
     """A running tritonserver, and a thread that keeps its models alive."""
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], configs: Iterable[Message], ports: Ports, log: Path
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], configs: Iterable[Message], ports: Ports, log: Path) -> None:
         self.process = process
         self.processes = Counter({c.name: c.instance_group[0].count for c in configs if c.backend == "python"})
         self.ports = ports

@@ -38,7 +38,16 @@ class Service:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("tile", "max_batch", "workers", "max_waiting", "max_pixels", "max_bytes", "max_streams", "instances"):
+        for name in (
+            "tile",
+            "max_batch",
+            "workers",
+            "max_waiting",
+            "max_pixels",
+            "max_bytes",
+            "max_streams",
+            "instances",
+        ):
             if (number := getattr(self, name)) is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1; got {number}")
         if not 0 <= self.overlap <= self.tile // 2:

@@ -21,6 +21,6 @@ def test_full_line_refuses_at_once():
     assert running.wait(10)
     line.put(print)
     line.put(print)
-    with pytest.raises(BusyError, match="2 images wait.*come back later"):
+    with pytest.raises(BusyError, match=r"2 images wait.*come back later"):
         line.put(print)
     gate.set()

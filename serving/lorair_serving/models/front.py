@@ -23,6 +23,8 @@ from lorair_serving.repository import PRIORS
 from lorair_serving.service import BUSY, ServedModel
 from lorair_serving.waiting import BusyError, WaitingLine
 
+TEXTS = ("degradation", "stream")  # parameters of a request
+
 logger = logging.getLogger(__name__)
 
 
@@ -99,14 +101,14 @@ class TritonPythonModel:
 def image_request(request: Any) -> ImageRequest:  # noqa: ANN401
     """A request of Triton's as one of ours, its tensors copied."""
     parameters = json.loads(request.parameters() or "{}")
-    for name in parameters.keys() - {"degradation", "stream", "background"}:
-        raise ValueError(f"unknown parameter {name!r}; this service knows degradation, stream and background")
-    background = parameters.pop("background", False)
+    for name in parameters.keys() - {*TEXTS, "background"}:
+        raise ValueError(f"unknown parameter {name!r}; this service knows {', '.join(TEXTS)} and background")
+    background = parameters.get("background", False)
     if not isinstance(background, bool):
         raise ValueError(f"background is true or false; got {background!r}")
     given = {tensor.name(): tensor.as_numpy().copy() for tensor in request.inputs()}
-    texts = {name: str(value) for name, value in parameters.items()}
-    return ImageRequest(**given, **texts, background=background)
+    degradation, stream = (None if (text := parameters.get(name)) is None else str(text) for name in TEXTS)
+    return ImageRequest(given.get("encoded"), given.get("pixels"), degradation, stream, background)
 
 
 def output_tensors(answer: Answer, request: ImageRequest, wanted: Sequence[str]) -> list[Any]:
