@@ -97,11 +97,11 @@ def darken(
 ) -> FloatImage:
     """Raise the illumination of the Retinex model I = R L to the power `gamma`, then add a sensor's noise.
 
-    L is the largest of a pixel's channels, so hues stay. Defaults: gamma U(2, 3), `sigma` U(2.5, 10) on the 0-255
-    scale.
+    L is the largest of a pixel's channels, so hues stay. Defaults: gamma U(2, 3), `sigma` U(5, 10) on the 0-255
+    scale: more than a clean dark photograph has, so that a router can tell the two apart, and less than `add_noise`.
     """
     gamma = _uniform(rng, 2, 3) if gamma is None else gamma
-    sigma = _uniform(rng, 2.5, 10) if sigma is None else sigma
+    sigma = _uniform(rng, 5, 10) if sigma is None else sigma
     illumination = image.max(axis=2, keepdims=True)
     return add_noise(image * illumination ** np.float32(gamma - 1), rng, sigma=sigma)
 

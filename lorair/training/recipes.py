@@ -87,13 +87,13 @@ RECIPES: Final[Mapping[str, Recipe]] = {
     },
     "tiny": {
         "router": StageRecipe(
-            steps=3000,
+            steps=4000,
             batch_size=16,
-            shapes=CropShapes(128, 512, aspect=1.8),
+            shapes=CropShapes(160, 512, aspect=1.8),
             learning_rate=1.2e-3,
             final_learning_rate=1e-5,
             trained="all",
-            gamma=1.6,
+            gamma=2.5,
             warmup=100,
             betas=(0.9, 0.99),
             weight_decay=0.05,
