@@ -54,6 +54,15 @@ class Ports:
             each.close()
         return cls(*numbers)
 
+    def check_free(self) -> None:
+        """ServingError where something listens on one of them already."""
+        for name in ("http", "grpc", "metrics"):
+            port = getattr(self, name)
+            try:
+                socket.create_server((self.address, port)).close()
+            except OSError as error:
+                raise ServingError(f"{self.address}:{port} is taken ({error}); choose another --{name}-port") from error
+
     def arguments(self) -> list[str]:
         ports = [f"--{name}-port={getattr(self, name)}" for name in ("http", "grpc", "metrics")]
         return ports + [f"--{name}-address={self.address}" for name in ("http", "grpc", "metrics")]
@@ -148,8 +157,9 @@ def running_server(
 
     Raises:
         RuntimeUnavailableError: there is no tritonserver on this machine.
-        ServingError: the server does not come up.
+        ServingError: a port is taken, or the server does not come up.
     """
+    ports.check_free()
     with tempfile.TemporaryDirectory(prefix="lorair-serve-") as scratch:
         log = log or Path(scratch) / "tritonserver.log"
         command, environment = _command(Path(scratch))

@@ -167,6 +167,11 @@ def test_client_that_gives_up_costs_nothing_more(address):
         assert client.restore(IMAGE).image.shape == IMAGE.shape
 
 
+def test_taken_port_is_one_clear_error(server, tmp_path):
+    with pytest.raises(ServingError, match="choose another --http-port"), running_server(tmp_path, server.ports):
+        pass
+
+
 def test_no_server_is_one_clear_error():
     with Client("127.0.0.1:1", retries=0) as client, pytest.raises(ServingError, match="no connection to"):
         client.restore(IMAGE)
