@@ -23,7 +23,7 @@ def repo(
     max_batch: Annotated[int, typer.Option(min=1, help="Most tiles at a time.")] = 8,
     batch_delay_ms: Annotated[float, typer.Option(min=0, help="How long a tile waits for others.")] = 5,
     instances: Annotated[
-        int | None, typer.Option(min=1, help="Processes that restore; by default one, or one per core of a CPU.")
+        int | None, typer.Option(min=1, help="Processes that restore; by default one, with --device cpu one per core.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Images decoded, blended and encoded at a time.")] = 16,
     max_waiting: Annotated[int, typer.Option(min=1, help="Most images that wait; more are refused.")] = 256,

@@ -25,13 +25,17 @@ def up(
     import signal
     import tempfile
 
+    import torch
+
     from lorair_serving.repository import write_repository
     from lorair_serving.server import Ports, running_server
+    from lorair_serving.service import Service
 
     with tempfile.TemporaryDirectory(prefix="lorair-serve-") as scratch:
         if repo is None:
             repo = Path(scratch) / "repository"
-            write_repository(model, repo, backend="python")
+            device = "auto" if torch.cuda.is_available() else "cpu"
+            write_repository(model, repo, Service(device=device), backend="python")
         ports = Ports(http_port, grpc_port, metrics_port, address)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with running_server(repo, ports, log_file, timeout) as server:

@@ -11,26 +11,8 @@ if TYPE_CHECKING:
 
 FRONT, ROUTER, RESTORER = "lorair", "router", "restorer"
 
-# TensorRT loads the plans of its own version alone; the first tag of nvcr.io/nvidia/tritonserver with it, from NVIDIA's
-# Deep Learning Frameworks Support Matrix, where known.
-CONTAINERS = {
-    "10.0.1": "24.05-py3",
-    "10.1.0": "24.06-py3",
-    "10.2.0": "24.07-py3",
-    "10.3.0": "24.08-py3",
-    "10.4.0": "24.09-py3",
-    "10.5.0": "24.10-py3",
-    "10.6.0": "24.11-py3",
-    "10.7.0": "24.12-py3",
-    "10.8.0": "25.01-py3",
-    "10.9.0": "25.03-py3",
-    "10.10.0": "25.05-py3",
-    "10.11.0": "25.06-py3",
-    "10.13.2": "25.08-py3",
-    "10.13.3": "25.09-py3",
-    "10.14.1": "25.11-py3",
-    "10.15.1": "26.02-py3",
-}
+# TensorRT loads the plans of its own version alone; tags of nvcr.io/nvidia/tritonserver by that version, where known.
+CONTAINERS = {"10.5.0": "24.10-py3", "10.8.0": "25.01-py3", "10.14.1": "25.11-py3", "10.15.1": "26.02-py3"}
 
 Message = Any  # messages of a .proto have no static types
 

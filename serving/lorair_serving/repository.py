@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from lorair_export.manifest import new_bundle, read_bundle
 from safetensors.torch import save_file
 
@@ -57,8 +56,6 @@ def write_repository(
         ValueError: the bundle does not fit the service.
     """
     service = service or Service()
-    if service.instances is None:
-        service = replace(service, instances=_instances(service.device))
     with new_bundle(target, overwrite, MARKER) as folder:
         if Path(source).is_dir():
             _write_bundle(Path(source), folder, service, backend)
@@ -71,13 +68,14 @@ def configs_of(repository: Path) -> dict[str, Message]:
     return {path.parent.name: from_text(path.read_text()) for path in sorted(repository.glob(f"*/{CONFIG}"))}
 
 
-def _instances(device: str) -> int:
-    """Processes that restore: each core of a CPU does more by itself than all of them on one tile."""
-    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
-    return len(os.sched_getaffinity(0)) if on_cpu else 1
+def _for_python(service: Service) -> Service:
+    """The service with its processes counted: each core of a CPU does more by itself than all of them on one tile."""
+    cores = len(os.sched_getaffinity(0)) if service.device == "cpu" else 1
+    return replace(service, instances=service.instances or cores)
 
 
 def _write_checkpoint(path: Path, folder: Path, service: Service) -> None:
+    service = _for_python(service)
     checkpoint = read_checkpoint(path)
     config = checkpoint.config
     artefact = f"model{path.suffix}"
@@ -94,6 +92,8 @@ def _write_bundle(bundle: Path, folder: Path, service: Service, backend: str) ->
     low, high = manifest.size_range
     if not low <= service.tile <= high:
         raise ValueError(f"{bundle} takes images of {low} to {high} pixels a side; choose --tile within that")
+    if backend != "auto":
+        service = _for_python(service)
     artefact = manifest.model if backend == "auto" else "bundle"
     model = ServedModel(manifest.degradations, None, 0, artefact, service)
     _write_model(folder, front_config(model), "front")

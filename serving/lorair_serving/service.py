@@ -15,8 +15,8 @@ class Service:
 
     Images of all sizes are restored in tiles of ``tile`` pixels a side, blended over ``overlap``, so that the
     tiles of different images share a batch of at most ``max_batch``; a tile waits up to ``batch_delay_ms`` for
-    others. ``instances`` processes restore, None for as many as the machine does best with: one per core of a CPU,
-    one for a GPU. At most ``workers`` images are under way and ``max_waiting`` wait, for ``max_wait_s`` seconds;
+    others. ``instances`` processes restore, None for one, or one per core by our own runtimes on ``device``
+    "cpu". At most ``workers`` images are under way and ``max_waiting`` wait, for ``max_wait_s`` seconds;
     further ones are refused, and so is, before it is decoded, an image of more than ``max_pixels`` or a file of more
     than ``max_bytes``. The images of a stream are routed anew every ``refresh_s`` seconds. ``cache_mib`` MiB keep
     what tiles became, for tiles that come again to the last bit.

@@ -1,11 +1,14 @@
 """Work that waits for a thread."""
 
 import itertools
+import logging
 import threading
 from collections.abc import Callable
 from queue import Full, PriorityQueue
 
 from lorair_serving.service import BUSY
+
+logger = logging.getLogger(__name__)
 
 
 class BusyError(Exception):
@@ -33,4 +36,8 @@ class WaitingLine:
 
     def _work(self) -> None:
         while True:
-            self._waiting.get()[-1]()
+            work = self._waiting.get()[-1]
+            try:
+                work()
+            except Exception:
+                logger.exception("work in the line failed")

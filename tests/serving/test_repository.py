@@ -1,3 +1,4 @@
+import os
 import shutil
 from dataclasses import replace
 
@@ -66,6 +67,18 @@ def test_checkpoint_becomes_three_models(served_checkpoint, tmp_path):
     assert all(dims_of(sample) == dims(configs["restorer"].input) for sample in warm.values())
     assert (repository / "router/1/model.pt").read_bytes() == served_checkpoint.read_bytes()
     assert (repository / "lorair/1/priors.safetensors").is_file()
+
+
+def test_processes_are_one_per_core_on_a_cpu_alone(served_checkpoint, tmp_path):
+    def processes(source, device):
+        write_repository(
+            str(source), tmp_path / "repository", replace(SERVICE, instances=None, device=device), overwrite=True
+        )
+        return configs_in(tmp_path / "repository")["restorer"].instance_group[0].count
+
+    assert processes(served_checkpoint, "cpu") == len(os.sched_getaffinity(0))
+    assert processes(served_checkpoint, "auto") == 1
+    assert processes(bundle_of(GRAPH, tmp_path / "bundle"), "cpu") == 1
 
 
 def test_bundle_is_served_by_the_backend_of_its_kind(tmp_path):

@@ -24,3 +24,10 @@ def test_full_line_refuses_at_once():
     with pytest.raises(BusyError, match=r"2 images wait.*come back later"):
         line.put(print)
     gate.set()
+
+
+def test_failed_work_leaves_its_thread_to_the_next(caplog):
+    line, done = WaitingLine(1, 2), threading.Event()
+    line.put(lambda: 1 / 0)
+    line.put(done.set)
+    assert done.wait(10) and "ZeroDivisionError" in caplog.text
