@@ -1,8 +1,11 @@
 """GPU mathematics of lorair: Triton kernels, and beside each the operation in plain torch: oracle and CPU path."""
 
 from lorair_kernels.backend import runs_triton
+from lorair_kernels.channel_attention import attention_weights
+from lorair_kernels.depthwise_gate import depthwise_gate
 from lorair_kernels.merge import PackedExperts, top_expert
-from lorair_kernels.nafblock import BlockWeights, attention_weights, depthwise_gate, naf_block, pointwise
+from lorair_kernels.nafblock import BlockWeights, naf_block
+from lorair_kernels.pointwise import pointwise
 from lorair_kernels.reference import expert_delta, local_mean, merge_experts
 from lorair_kernels.tlsc import local_mean_nhwc
 

@@ -1,4 +1,4 @@
-"""The fused NAFBlock for inference: six launches, NHWC, every image with its own weight set.
+"""NAFNet's block by the fused operations, NHWC, every image with its own weight set.
 
 Activations are ``[B, H, W, C]`` of float16, bfloat16 or float32; weights have the same dtype, biases, row sums and
 statistics are float32. ``index`` int32 [B] names the weight set of each image, on the device.
@@ -10,140 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorair_kernels import reference
-from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import ATTENTION, DEPTHWISE, pointwise_tile
+from lorair_kernels.channel_attention import attention_weights
+from lorair_kernels.depthwise_gate import depthwise_gate
+from lorair_kernels.pointwise import pointwise
 from lorair_kernels.tlsc import local_mean_nhwc
-
-
-def _tiles(length: int, side: int) -> int:
-    return -(-length // side)
-
-
-@torch.library.custom_op("lorair::pointwise", mutates_args=())
-def pointwise(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    index: Tensor,
-    row_sums: Tensor | None = None,
-    residual: Tensor | None = None,
-    gated: bool = False,
-) -> Tensor:
-    """A 1x1 convolution, ``residual + gate(W norm(x) + b)`` with W and b of each image's set, in one launch.
-
-    Args:
-        x: ``[B, H, W, K]``.
-        weight: ``[U, N, K]`` with x's dtype.
-        bias: ``[U, N]`` float32.
-        index: ``[B]`` int32.
-        row_sums: ``[U, N]`` float32, the sums over K of the rounded weight; given, x is layer-normalised first
-            (eps 1e-6, the affine folded into weight and bias).
-        residual: ``[B, H, W, N]`` with x's dtype, added last; not with ``gated``.
-        gated: multiply the two halves of the N channels, leaving N/2.
-
-    Returns:
-        ``[B, H, W, N]`` or N/2 channels, contiguous, with x's dtype.
-    """
-    if weight.dtype != x.dtype or weight.shape[-1] != x.shape[-1] or index.dtype != torch.int32:
-        raise ValueError(
-            f"weight must be [U, N, {x.shape[-1]}] of {x.dtype} and index int32, for x {tuple(x.shape)}; "
-            f"got {tuple(weight.shape)} of {weight.dtype}, and {index.dtype}"
-        )
-    if not runs_triton(x):
-        y = reference.pointwise(x, weight, bias, index, normalised=row_sums is not None, residual=residual, gated=gated)
-        return y.contiguous()
-    from lorair_kernels.nafblock_triton import pointwise_kernel
-
-    batch, height, width, channels = x.shape
-    outputs = weight.shape[1] // (2 if gated else 1)
-    tile = pointwise_tile(x.dtype, gated, height * width)
-    y = x.new_empty(batch, height, width, outputs)
-    programs = _tiles(height * width, tile.tokens) * _tiles(outputs, tile.outputs)
-    with device_of(x):
-        pointwise_kernel[(programs, batch)](
-            x.contiguous(), weight.contiguous(), bias.contiguous(),
-            bias if row_sums is None else row_sums.contiguous(),
-            x if residual is None else residual.contiguous(),
-            index, y, height * width, channels, outputs,
-            **tile.arguments(
-                NORMALISED=row_sums is not None, GATED=gated, RESIDUAL=residual is not None, EPS=reference.EPS
-            ),
-        )  # fmt: skip
-    return y
-
-
-@pointwise.register_fake
-def _(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    index: Tensor,
-    row_sums: Tensor | None = None,
-    residual: Tensor | None = None,
-    gated: bool = False,
-) -> Tensor:
-    return x.new_empty((*x.shape[:3], weight.shape[1] // (2 if gated else 1)))
-
-
-@torch.library.custom_op("lorair::depthwise_gate", mutates_args=())
-def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """A depthwise 3x3 convolution, SimpleGate and the pool's sums; arguments and results as in the reference.
-
-    The sums are taken from the unrounded products, tile by tile, in an order that does not change.
-    """
-    if weight.dtype != x.dtype or weight.shape[1:] != (9, x.shape[-1]) or index.dtype != torch.int32:
-        raise ValueError(
-            f"weight must be [U, 9, {x.shape[-1]}] of {x.dtype} and index int32, for x {tuple(x.shape)}; "
-            f"got {tuple(weight.shape)} of {weight.dtype}, and {index.dtype}"
-        )
-    if not runs_triton(x):
-        y, sums = reference.depthwise_gate(x, weight, bias, index)
-        return y, sums.float()
-    from lorair_kernels.nafblock_triton import depthwise_gate_kernel
-
-    batch, height, width, channels = x.shape[0], x.shape[1], x.shape[2], x.shape[3] // 2
-    tiles = _tiles(height, DEPTHWISE.rows) * _tiles(width, DEPTHWISE.columns)
-    y = x.new_empty(batch, height, width, channels)
-    partial = torch.empty(batch, tiles, channels, dtype=torch.float32, device=x.device)
-    with device_of(x):
-        depthwise_gate_kernel[(tiles, _tiles(channels, DEPTHWISE.channels), batch)](
-            x.contiguous(), weight.contiguous(), bias.contiguous(), index, y, partial, height, width, channels,
-            **DEPTHWISE.arguments(),
-        )  # fmt: skip
-    return y, partial.sum(1)
-
-
-@depthwise_gate.register_fake
-def _(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    batch, height, width, channels = x.shape
-    sums = x.new_empty((batch, channels // 2), dtype=torch.float32)
-    return x.new_empty((batch, height, width, channels // 2)), sums
-
-
-@torch.library.custom_op("lorair::attention_weights", mutates_args=())
-def attention_weights(
-    sums: Tensor, weight: Tensor, bias: Tensor, following: Tensor, index: Tensor, pixels: int
-) -> Tensor:
-    """The weights of the convolution after the channel attention, scaled by it; arguments as in the reference."""
-    if not runs_triton(following):
-        return reference.attention_weights(sums, weight, bias, following, index, pixels)
-    from lorair_kernels.nafblock_triton import attention_weights_kernel
-
-    batch, channels = sums.shape
-    outputs = following.shape[1]
-    out = following.new_empty(batch, outputs, channels)
-    with device_of(sums):
-        attention_weights_kernel[(_tiles(outputs, ATTENTION.outputs), _tiles(channels, ATTENTION.channels), batch)](
-            sums.contiguous(), weight.contiguous(), bias.contiguous(), following.contiguous(), index, out,
-            1 / pixels, channels, outputs, **ATTENTION.arguments(),
-        )  # fmt: skip
-    return out
-
-
-@attention_weights.register_fake
-def _(sums: Tensor, weight: Tensor, bias: Tensor, following: Tensor, index: Tensor, pixels: int) -> Tensor:
-    return following.new_empty((sums.shape[0], *following.shape[1:]))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,11 @@ from typing import Any
 import torch
 
 
+def cdiv(length: int, step: int) -> int:
+    """How many steps cover a length."""
+    return -(-length // step)
+
+
 @dataclass(frozen=True)
 class Launch:
     """The part of every tile that is Triton's own."""

@@ -59,13 +59,13 @@ def plan_variants(storages: tuple[str, ...] = ("fp16", "fp32")) -> Iterator[Vari
     for kernel, tile in {"merge": MERGE, "merge_grad_a": GRAD_A, "merge_grad_b": GRAD_B}.items():
         yield Variant("merge_triton", kernel, "fp16" if kernel == "merge" else "fp32", tile, {"EXPERTS": 3})
     for storage in storages:
-        yield Variant("nafblock_triton", "depthwise_gate", storage, DEPTHWISE, {})
-        yield Variant("nafblock_triton", "attention_weights", storage, ATTENTION, {})
+        yield Variant("depthwise_gate_triton", "depthwise_gate", storage, DEPTHWISE, {})
+        yield Variant("channel_attention_triton", "attention_weights", storage, ATTENTION, {})
         yield Variant("tlsc_triton", "local_mean", storage, LOCAL_MEAN, {})
         for row in (r for r in POINTWISE if r.itemsize == STORAGE[storage]):
             for normalised in (True,) if row.gated else (True, False):
                 flags = {"NORMALISED": normalised, "GATED": row.gated, "RESIDUAL": not normalised, "EPS": EPS}
-                yield Variant("nafblock_triton", "pointwise", storage, row.tile, flags)
+                yield Variant("pointwise_triton", "pointwise", storage, row.tile, flags)
 
 
 def compile_variant(variant: Variant, capability: int) -> Resources:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from lorair_kernels import backend as kernels_backend
 from torch import Tensor
 
 # Relative L2 distance to float64.
@@ -15,6 +16,13 @@ def dtype(request: pytest.FixtureRequest) -> torch.dtype:
     if request.param is torch.bfloat16 and not torch.cuda.is_available():
         pytest.skip("this machine has no GPU, and Triton's interpreter multiplies bfloat16 wrongly")
     return request.param
+
+
+@pytest.fixture(params=["triton", "torch"])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways an operation runs."""
+    if request.param == "torch":
+        monkeypatch.setattr(kernels_backend, "has_triton", lambda: False)
 
 
 @pytest.fixture

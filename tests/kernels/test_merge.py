@@ -22,12 +22,6 @@ def convolutions(kinds, experts, rank, device="cpu"):
     return weights, a, b
 
 
-@pytest.fixture(params=["triton", "torch"])
-def backend(request, monkeypatch):
-    if request.param == "torch":
-        monkeypatch.setattr(merge, "runs_triton", lambda x: False)
-
-
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("gates", GATES)
 @pytest.mark.parametrize(

@@ -3,14 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from lorair_kernels import local_mean_nhwc, tlsc
+from lorair_kernels import local_mean_nhwc
 from lorair_kernels.plan import LOCAL_MEAN
-
-
-@pytest.fixture(params=["triton", "torch"])
-def backend(request, monkeypatch):
-    if request.param == "torch":
-        monkeypatch.setattr(tlsc, "runs_triton", lambda x: False)
 
 
 @pytest.mark.usefixtures("backend")

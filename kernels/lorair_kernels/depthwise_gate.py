@@ -1,0 +1,43 @@
+"""The depthwise 3x3 convolution with SimpleGate, and the sums that the channel attention pools, NHWC."""
+
+import torch
+from torch import Tensor
+
+from lorair_kernels import reference
+from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.plan import DEPTHWISE, cdiv
+
+
+@torch.library.custom_op("lorair::depthwise_gate", mutates_args=())
+def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """A depthwise 3x3 convolution, SimpleGate and the pool's sums; arguments and results as in the reference.
+
+    The sums are taken from the unrounded products, tile by tile, in an order that does not change.
+    """
+    if weight.dtype != x.dtype or weight.shape[1:] != (9, x.shape[-1]) or index.dtype != torch.int32:
+        raise ValueError(
+            f"weight must be [U, 9, {x.shape[-1]}] of {x.dtype} and index int32, for x {tuple(x.shape)}; "
+            f"got {tuple(weight.shape)} of {weight.dtype}, and {index.dtype}"
+        )
+    if not runs_triton(x):
+        y, sums = reference.depthwise_gate(x, weight, bias, index)
+        return y, sums.float()
+    from lorair_kernels.depthwise_gate_triton import depthwise_gate_kernel
+
+    batch, height, width, channels = x.shape[0], x.shape[1], x.shape[2], x.shape[3] // 2
+    tiles = cdiv(height, DEPTHWISE.rows) * cdiv(width, DEPTHWISE.columns)
+    y = x.new_empty(batch, height, width, channels)
+    partial = torch.empty(batch, tiles, channels, dtype=torch.float32, device=x.device)
+    with device_of(x):
+        depthwise_gate_kernel[(tiles, cdiv(channels, DEPTHWISE.channels), batch)](
+            x.contiguous(), weight.contiguous(), bias.contiguous(), index, y, partial, height, width, channels,
+            **DEPTHWISE.arguments(),
+        )  # fmt: skip
+    return y, partial.sum(1)
+
+
+@depthwise_gate.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    batch, height, width, channels = x.shape
+    sums = x.new_empty((batch, channels // 2), dtype=torch.float32)
+    return x.new_empty((batch, height, width, channels // 2)), sums

@@ -1,0 +1,30 @@
+"""The channel attention's weights against torch in float64."""
+
+import pytest
+import torch
+from lorair_kernels import attention_weights, reference
+
+SETS = 3
+INDEX = {"identical": [1, 1], "distinct": [2, 0], "skewed": [0, 0, 2]}
+
+
+def wide(*tensors):
+    return [None if t is None else t.double() for t in tensors]
+
+
+@pytest.mark.parametrize("routing", INDEX)
+@pytest.mark.parametrize("channels", [8, 70])
+def test_attention_weights(routing, channels, dtype, device, assert_near):
+    index = torch.tensor(INDEX[routing], dtype=torch.int32, device=device)
+    sums = torch.randn(len(index), channels, device=device)
+    weight = torch.randn(SETS, channels, channels, device=device).to(dtype)
+    bias = torch.randn(SETS, channels, device=device)
+    following = torch.randn(SETS, 33, channels, device=device).to(dtype)
+    scaled = attention_weights(sums, weight, bias, following, index, 50)
+    expected = reference.attention_weights(*wide(sums, weight, bias, following), index, 50)
+    assert_near(scaled, expected, dtype)
+
+
+def test_registered_as_a_torch_operation():
+    index, square = torch.tensor([0, 2], dtype=torch.int32), torch.randn(SETS, 8, 8)
+    torch.library.opcheck(attention_weights, (torch.randn(2, 8), square, torch.randn(SETS, 8), square, index, 12))

@@ -1,0 +1,35 @@
+"""The depthwise convolution with its gate and sums against torch in float64."""
+
+import pytest
+import torch
+from lorair_kernels import depthwise_gate, reference
+
+SETS = 3
+
+
+def wide(*tensors):
+    return [None if t is None else t.double() for t in tensors]
+
+
+@pytest.mark.parametrize(("size", "channels"), [((1, 1), 8), ((16, 16), 40), ((17, 35), 8), ((5, 18), 70)])
+def test_depthwise_gate(size, channels, dtype, device, assert_near):
+    index = torch.tensor([1], dtype=torch.int32, device=device)
+    x = torch.randn(1, *size, 2 * channels, device=device).to(dtype)
+    weight = torch.randn(SETS, 9, 2 * channels, device=device).to(dtype)
+    bias = torch.randn(SETS, 2 * channels, device=device)
+    y, sums = depthwise_gate(x, weight, bias, index)
+    expected, expected_sums = reference.depthwise_gate(*wide(x, weight, bias), index)
+    assert sums.dtype == torch.float32
+    assert_near(y, expected, dtype)
+    torch.testing.assert_close(sums.double(), expected_sums, rtol=1e-4, atol=1e-5 * expected.abs().sum().item())
+
+
+def test_weights_that_do_not_fit_are_refused():
+    index, x = torch.zeros(1, dtype=torch.int32), torch.randn(1, 2, 2, 8)
+    with pytest.raises(ValueError, match=r"weight must be \[U, 9, 8\] of torch.float32"):
+        depthwise_gate(x, torch.randn(1, 9, 8).half(), torch.randn(1, 8), index)
+
+
+def test_registered_as_a_torch_operation():
+    index, x = torch.tensor([0, 2], dtype=torch.int32), torch.randn(2, 3, 4, 8)
+    torch.library.opcheck(depthwise_gate, (x, torch.randn(SETS, 9, 8), torch.randn(SETS, 8), index))
