@@ -1,13 +1,14 @@
 """The command line `lorair`."""
 
 from lorair.cli_convert import convert
+from lorair.cli_degrade import degrade
 from lorair.cli_info import info
 from lorair.cli_restore import restore
 from lorair.cli_train import train
 from lorair.console import application, run
 
 app = application("Restore images whose degradation is unknown, and train the models that do.")
-for command in (restore, info, convert, train):
+for command in (restore, info, convert, degrade, train):
     app.command()(command)
 
 
