@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import ATTENTION, cdiv
+from lorair_kernels.plan import ATTENTION, cdiv, tile_for
 
 
 @torch.library.custom_op("lorair::attention_weights", mutates_args=())
@@ -19,11 +19,12 @@ def attention_weights(
 
     batch, channels = sums.shape
     outputs = following.shape[1]
+    tile = tile_for(ATTENTION, following, channels=channels)
     out = following.new_empty(batch, outputs, channels)
     with device_of(sums):
-        attention_weights_kernel[(cdiv(outputs, ATTENTION.outputs), cdiv(channels, ATTENTION.channels), batch)](
+        attention_weights_kernel[(cdiv(outputs, tile.outputs), cdiv(channels, tile.channels), batch)](
             sums.contiguous(), weight.contiguous(), bias.contiguous(), following.contiguous(), index, out,
-            1 / pixels, channels, outputs, **ATTENTION.arguments(),
+            1 / pixels, channels, outputs, **tile.arguments(),
         )  # fmt: skip
     return out
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import DEPTHWISE, cdiv
+from lorair_kernels.plan import DEPTHWISE, cdiv, tile_for
 
 
 @torch.library.custom_op("lorair::depthwise_gate", mutates_args=())
@@ -25,13 +25,14 @@ def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tu
     from lorair_kernels.depthwise_gate_triton import depthwise_gate_kernel
 
     batch, height, width, channels = x.shape[0], x.shape[1], x.shape[2], x.shape[3] // 2
-    tiles = cdiv(height, DEPTHWISE.rows) * cdiv(width, DEPTHWISE.columns)
+    tile = tile_for(DEPTHWISE, x, tokens=height * width, channels=channels)
+    tiles = cdiv(height, tile.rows) * cdiv(width, tile.columns)
     y = x.new_empty(batch, height, width, channels)
     partial = torch.empty(batch, tiles, channels, dtype=torch.float32, device=x.device)
     with device_of(x):
-        depthwise_gate_kernel[(tiles, cdiv(channels, DEPTHWISE.channels), batch)](
+        depthwise_gate_kernel[(tiles, cdiv(channels, tile.channels), batch)](
             x.contiguous(), weight.contiguous(), bias.contiguous(), index, y, partial, height, width, channels,
-            **DEPTHWISE.arguments(),
+            **tile.arguments(),
         )  # fmt: skip
     return y, partial.sum(1)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import GRAD_A, GRAD_B, MERGE, MergeTile
+from lorair_kernels.plan import GRAD_A, GRAD_B, MERGE, MergeTile, tile_for
 
 
 @torch.library.custom_op("lorair::merge_experts", mutates_args=())
@@ -28,12 +28,13 @@ def merge_packed(
     from lorair_kernels.merge_triton import merge_kernel
 
     sets, experts = gates.shape
+    tile = tile_for(MERGE, weights)
     out = torch.empty(sets, weights.numel(), dtype=dtype, device=weights.device)
-    table = tile_table(tuple(shapes), experts, ("rows", "columns"), MERGE, weights.device)
+    table = tile_table(tuple(shapes), experts, ("rows", "columns"), tile, weights.device)
     with device_of(weights):
         merge_kernel[(sets * len(table),)](
             weights.contiguous(), a.contiguous(), b.contiguous(), gates.contiguous(), table, out, scale, out.shape[1],
-            sets, **MERGE.arguments(EXPERTS=experts),
+            sets, **tile.arguments(EXPERTS=experts),
         )  # fmt: skip
     return out
 
@@ -57,16 +58,17 @@ def merge_packed_backward(
     grad, a, b, gates = grad.contiguous(), a.contiguous(), b.contiguous(), gates.contiguous()
     sets, experts = gates.shape
     grad_a, grad_b = torch.empty_like(a), torch.empty_like(b)
-    table_a = tile_table(tuple(shapes), experts, ("rank", "columns"), GRAD_A, grad.device)
-    table_b = tile_table(tuple(shapes), experts, ("rows", "rank"), GRAD_B, grad.device)
+    tile_a, tile_b = tile_for(GRAD_A, grad), tile_for(GRAD_B, grad)
+    table_a = tile_table(tuple(shapes), experts, ("rank", "columns"), tile_a, grad.device)
+    table_b = tile_table(tuple(shapes), experts, ("rows", "rank"), tile_b, grad.device)
     partial = torch.empty(len(table_b), sets, experts, dtype=torch.float32, device=grad.device)
     with device_of(grad):
         merge_grad_a_kernel[(experts * len(table_a),)](
-            grad, b, gates, table_a, grad_a, scale, grad.shape[1], sets, **GRAD_A.arguments(EXPERTS=experts)
+            grad, b, gates, table_a, grad_a, scale, grad.shape[1], sets, **tile_a.arguments(EXPERTS=experts)
         )
         merge_grad_b_kernel[(experts * len(table_b),)](
             grad, a, b, gates, table_b, grad_b, partial, scale, grad.shape[1], sets,
-            **GRAD_B.arguments(EXPERTS=experts),
+            **tile_b.arguments(EXPERTS=experts),
         )  # fmt: skip
     return grad_a, grad_b, partial.sum(0).to(gates.dtype)
 

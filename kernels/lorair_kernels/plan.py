@@ -1,31 +1,23 @@
 """Which tile each kernel runs with, by storage and size; the first row that fits wins.
 
 Chosen by arithmetic and by what compiles without spilling on every architecture (see ``resources``), not by timing.
+Rows that were timed on a GPU come before these from its own file (see ``launch``).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
+
+from lorair_kernels.backend import interpreting
+from lorair_kernels.launch import Case, Launch, Row, Table, TileT, config_file, read_rows
 
 
 def cdiv(length: int, step: int) -> int:
     """How many steps cover a length."""
     return -(-length // step)
-
-
-@dataclass(frozen=True)
-class Launch:
-    """The part of every tile that is Triton's own."""
-
-    warps: int
-    stages: int
-
-    def arguments(self, **constants: object) -> dict[str, Any]:
-        """Keyword arguments of a launch: the tile's sides in capitals, as the kernels name them, and ``constants``."""
-        sides = {name.upper(): value for name, value in asdict(self).items() if name not in ("warps", "stages")}
-        options = {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": True}
-        return sides | options | constants
 
 
 @dataclass(frozen=True)
@@ -71,35 +63,51 @@ class LocalMeanTile(Launch):
     width: int
 
 
-MERGE = MergeTile(rows=32, columns=128, rank=16, warps=8, stages=2)
-GRAD_A = MergeTile(rows=32, columns=32, rank=16, warps=4, stages=2)
-GRAD_B = MergeTile(rows=32, columns=32, rank=16, warps=4, stages=2)
-DEPTHWISE = DepthwiseTile(rows=16, columns=16, channels=32, warps=4, stages=2)
-LOCAL_MEAN = LocalMeanTile(steps=128, width=256, warps=4, stages=3)
-ATTENTION = AttentionTile(outputs=64, channels=64, warps=4, stages=2)
-
-
-@dataclass(frozen=True)
-class PointwiseRow:
-    """A row of the plan: the tile of storage up to ``itemsize`` bytes and at least ``tokens`` tokens an image."""
-
-    itemsize: int
-    gated: bool
-    tokens: int
-    tile: PointwiseTile
-
-
-POINTWISE = (
-    PointwiseRow(2, False, 8192, PointwiseTile(tokens=128, outputs=128, channels=64, warps=8, stages=3)),
-    PointwiseRow(2, False, 0, PointwiseTile(tokens=64, outputs=128, channels=64, warps=4, stages=3)),
-    PointwiseRow(2, True, 8192, PointwiseTile(tokens=128, outputs=64, channels=64, warps=8, stages=3)),
-    PointwiseRow(2, True, 0, PointwiseTile(tokens=64, outputs=64, channels=64, warps=4, stages=3)),
-    PointwiseRow(4, False, 0, PointwiseTile(tokens=64, outputs=64, channels=16, warps=4, stages=3)),
-    PointwiseRow(4, True, 0, PointwiseTile(tokens=64, outputs=64, channels=16, warps=4, stages=3)),
+MERGE = Table("merge", (Row(MergeTile(rows=32, columns=128, rank=16, warps=8, stages=2)),))
+GRAD_A = Table("merge_grad_a", (Row(MergeTile(rows=32, columns=32, rank=16, warps=4, stages=2)),))
+GRAD_B = Table("merge_grad_b", (Row(MergeTile(rows=32, columns=32, rank=16, warps=4, stages=2)),))
+DEPTHWISE = Table("depthwise_gate", (Row(DepthwiseTile(rows=16, columns=16, channels=32, warps=4, stages=2)),))
+ATTENTION = Table("attention_weights", (Row(AttentionTile(outputs=64, channels=64, warps=4, stages=2)),))
+LOCAL_MEAN = Table("local_mean", (Row(LocalMeanTile(steps=128, width=256, warps=4, stages=3)),))
+POINTWISE = Table(
+    "pointwise",
+    (
+        Row(PointwiseTile(tokens=128, outputs=128, channels=64, warps=8, stages=3), 2, gated=False, tokens=8192),
+        Row(PointwiseTile(tokens=64, outputs=128, channels=64, warps=4, stages=3), 2, gated=False),
+        Row(PointwiseTile(tokens=128, outputs=64, channels=64, warps=8, stages=3), 2, gated=True, tokens=8192),
+        Row(PointwiseTile(tokens=64, outputs=64, channels=64, warps=4, stages=3), 2, gated=True),
+        Row(PointwiseTile(tokens=64, outputs=64, channels=16, warps=4, stages=3)),
+    ),
 )
 
+TABLES: dict[str, Table[Any]] = {
+    table.kernel: table for table in (MERGE, GRAD_A, GRAD_B, DEPTHWISE, ATTENTION, LOCAL_MEAN, POINTWISE)
+}
 
-def pointwise_tile(dtype: torch.dtype, gated: bool, tokens: int) -> PointwiseTile:
-    """The tile of a 1x1 convolution over images of ``tokens`` pixels stored as ``dtype``."""
-    rows = (r for r in POINTWISE if dtype.itemsize <= r.itemsize and gated == r.gated and tokens >= r.tokens)
-    return next(rows).tile
+
+def find_tile(
+    table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int = 0, channels: int = 0
+) -> TileT | None:
+    """The tile of a launch on ``x``, or None where no row fits its dtype, its GPU and these sizes."""
+    capability, own = _part(x.device)
+    case = Case(x.dtype.itemsize, capability, gated, tokens, channels)
+    rows = (*own.get(table.kernel, ()), *table.rows)
+    return next((row.tile for row in rows if row.fits(case)), None)
+
+
+def tile_for(table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int = 0, channels: int = 0) -> TileT:
+    """As :func:`find_tile`, for a kernel that has a row for every size: ValueError where the dtype is too wide."""
+    tile = find_tile(table, x, gated=gated, tokens=tokens, channels=channels)
+    if tile is None:
+        raise ValueError(f"{table.kernel} has no tile for {x.dtype} on {x.device}; use float16, bfloat16 or float32")
+    return tile
+
+
+@cache
+def _part(device: torch.device) -> tuple[int, dict[str, tuple[Row[Any], ...]]]:
+    """A GPU's capability and the rows of its own file, read once; nothing of either for a CPU and the interpreter."""
+    if device.type != "cuda" or interpreting():
+        return 0, {}
+    major, minor = torch.cuda.get_device_capability(device)
+    file = config_file(torch.cuda.get_device_name(device))
+    return 10 * major + minor, {} if file is None else read_rows(file, TABLES)

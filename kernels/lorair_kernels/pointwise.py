@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import cdiv, pointwise_tile
+from lorair_kernels.plan import POINTWISE, cdiv, tile_for
 
 
 @torch.library.custom_op("lorair::pointwise", mutates_args=())
@@ -45,7 +45,7 @@ def pointwise(
 
     batch, height, width, channels = x.shape
     outputs = weight.shape[1] // (2 if gated else 1)
-    tile = pointwise_tile(x.dtype, gated, height * width)
+    tile = tile_for(POINTWISE, x, gated=gated, tokens=height * width, channels=channels)
     y = x.new_empty(batch, height, width, outputs)
     programs = cdiv(height * width, tile.tokens) * cdiv(outputs, tile.outputs)
     with device_of(x):

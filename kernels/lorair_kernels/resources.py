@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lorair_kernels.plan import ATTENTION, DEPTHWISE, GRAD_A, GRAD_B, LOCAL_MEAN, MERGE, POINTWISE, Launch
+from lorair_kernels.launch import Launch
+from lorair_kernels.plan import ATTENTION, DEPTHWISE, GRAD_A, GRAD_B, LOCAL_MEAN, MERGE, POINTWISE
 from lorair_kernels.reference import EPS
 
 # Shared memory that one program may take, in bytes, by compute capability (CUDA C++ programming guide).
@@ -56,16 +57,18 @@ class Resources:
 
 def plan_variants(storages: tuple[str, ...] = ("fp16", "fp32")) -> Iterator[Variant]:
     """Every kernel and tile of the plan, in the forms that take most of what the block and the experts use."""
-    for kernel, tile in {"merge": MERGE, "merge_grad_a": GRAD_A, "merge_grad_b": GRAD_B}.items():
-        yield Variant("merge_triton", kernel, "fp16" if kernel == "merge" else "fp32", tile, {"EXPERTS": 3})
+    for table in (MERGE, GRAD_A, GRAD_B):
+        storage = "fp16" if table is MERGE else "fp32"
+        yield from (Variant("merge_triton", table.kernel, storage, row.tile, {"EXPERTS": 3}) for row in table.rows)
+    modules = {"depthwise_gate_triton": DEPTHWISE, "channel_attention_triton": ATTENTION, "tlsc_triton": LOCAL_MEAN}
     for storage in storages:
-        yield Variant("depthwise_gate_triton", "depthwise_gate", storage, DEPTHWISE, {})
-        yield Variant("channel_attention_triton", "attention_weights", storage, ATTENTION, {})
-        yield Variant("tlsc_triton", "local_mean", storage, LOCAL_MEAN, {})
-        for row in (r for r in POINTWISE if r.itemsize == STORAGE[storage]):
-            for normalised in (True,) if row.gated else (True, False):
-                flags = {"NORMALISED": normalised, "GATED": row.gated, "RESIDUAL": not normalised, "EPS": EPS}
-                yield Variant("pointwise_triton", "pointwise", storage, row.tile, flags)
+        for module, table in modules.items():
+            yield from (Variant(module, table.kernel, storage, row.tile, {}) for row in table.rows)
+        for row in (r for r in POINTWISE.rows if r.itemsize == STORAGE[storage]):
+            for gated, normalised in ((False, True), (False, False), (True, True)):
+                if row.gated in (None, gated):
+                    flags = {"NORMALISED": normalised, "GATED": gated, "RESIDUAL": not normalised, "EPS": EPS}
+                    yield Variant("pointwise_triton", POINTWISE.kernel, storage, row.tile, flags)
 
 
 def compile_variant(variant: Variant, capability: int) -> Resources:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import LOCAL_MEAN
+from lorair_kernels.plan import LOCAL_MEAN, cdiv, tile_for
 
 
 @torch.library.custom_op("lorair::local_mean", mutates_args=())
@@ -40,9 +40,10 @@ def _running_means(x: Tensor, window: int, dtype: torch.dtype) -> Tensor:
     from lorair_kernels.tlsc_triton import local_mean_kernel
 
     outer, length, width = x.shape
+    tile = tile_for(LOCAL_MEAN, x)
     steps = length - window + 1
     y = torch.empty(outer, steps, width, dtype=dtype, device=x.device)
-    grid = (outer * -(-steps // LOCAL_MEAN.steps), -(-width // LOCAL_MEAN.width))
+    grid = (outer * cdiv(steps, tile.steps), cdiv(width, tile.width))
     with device_of(x):
-        local_mean_kernel[grid](x, y, length, width, window, 1 / window, **LOCAL_MEAN.arguments())
+        local_mean_kernel[grid](x, y, length, width, window, 1 / window, **tile.arguments())
     return y

@@ -90,8 +90,9 @@ def test_factors_that_fit_no_weight_are_refused():
         PackedExperts.pack(weights, [a[0][:, :-1]], b, 2.0)
 
 
-@pytest.mark.parametrize(("axes", "tile"), [(("rows", "columns"), MERGE), (("rank", "columns"), GRAD_A)])
-def test_the_tiles_cover_every_number_once(axes, tile):
+@pytest.mark.parametrize(("axes", "plan"), [(("rows", "columns"), MERGE), (("rank", "columns"), GRAD_A)])
+def test_the_tiles_cover_every_number_once(axes, plan):
+    tile = plan.rows[0].tile
     shapes = (40, 300, 24, 3, 27, 3)
     sides = {"rows": (3, tile.rows), "columns": (4, tile.columns), "rank": (5, tile.rank)}
     table = merge.tile_table(shapes, 2, axes, tile, torch.device("cpu")).tolist()

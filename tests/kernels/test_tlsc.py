@@ -19,7 +19,7 @@ def test_it_is_average_pooling(window, dtype, device, assert_near):
 
 def test_a_long_map_of_large_values_loses_nothing(device):
     """Past one program's steps, with sums that float16 cannot hold."""
-    x = (100 + torch.randn(1, LOCAL_MEAN.steps + 60, 2, 3, device=device)).half()
+    x = (100 + torch.randn(1, LOCAL_MEAN.rows[0].tile.steps + 60, 2, 3, device=device)).half()
     expected = F.avg_pool2d(x.double().permute(0, 3, 1, 2), (50, 1), stride=1).permute(0, 2, 3, 1)
     torch.testing.assert_close(local_mean_nhwc(x, 50, 1).double(), expected, rtol=1e-3, atol=0)
     exact = local_mean_nhwc(x.float(), 50, 1).double()

@@ -1,0 +1,133 @@
+"""How a launch is chosen: rows of conditions and a tile, in the plan and in a GPU's own file; the first that fits wins.
+
+A file is named after the GPU, ``NVIDIA_H200.json``, and lists rows by kernel as ``launch_configs/README.md`` shows.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+SHIPPED = Path(__file__).parent / "launch_configs"
+FOLDER_VARIABLE = "LORAIR_LAUNCH_CONFIGS"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The part of every tile that is Triton's own."""
+
+    warps: int
+    stages: int
+
+    def arguments(self, **constants: object) -> dict[str, Any]:
+        """Keyword arguments of a launch: the tile's sides in capitals, as the kernels name them, and ``constants``."""
+        sides = {name.upper(): value for name, value in asdict(self).items() if name not in ("warps", "stages")}
+        options = {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": True}
+        return sides | options | constants
+
+
+TileT = TypeVar("TileT", bound=Launch)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a launch is for: bytes of an element, GPU (90 for sm_90, 0 for none), form, pixels an image, channels."""
+
+    itemsize: int
+    capability: int = 0
+    gated: bool = False
+    tokens: int = 0
+    channels: int = 0
+
+
+@dataclass(frozen=True)
+class Row(Generic[TileT]):
+    """A tile and when it is taken: at most ``itemsize`` and ``channels``, at least ``tokens``, a capability between.
+
+    ``gated`` None takes both forms. A row with a capability is for GPUs only, not for the interpreter.
+    """
+
+    tile: TileT
+    itemsize: int = 4
+    gated: bool | None = None
+    tokens: int = 0
+    channels: int = 2**31
+    capability: tuple[int, int] = (0, 999)
+
+    def fits(self, case: Case) -> bool:
+        low, high = self.capability
+        return (
+            case.itemsize <= self.itemsize
+            and self.gated in (None, case.gated)
+            and case.tokens >= self.tokens
+            and case.channels <= self.channels
+            and low <= case.capability <= high
+        )
+
+
+@dataclass(frozen=True)
+class Table(Generic[TileT]):
+    """The rows of a kernel, at least one."""
+
+    kernel: str
+    rows: tuple[Row[TileT], ...]
+
+
+def config_file(gpu: str) -> Path | None:
+    """The file of a GPU by torch's name for it: of the folder that LORAIR_LAUNCH_CONFIGS names, else as shipped."""
+    name = gpu.replace(" ", "_").replace("/", "_") + ".json"
+    folders = [SHIPPED]
+    if own := os.environ.get(FOLDER_VARIABLE):
+        if not Path(own).is_dir():
+            raise ValueError(f"{FOLDER_VARIABLE} must name a folder of <GPU name>.json files; got {own!r}")
+        folders.insert(0, Path(own))
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
+
+
+def read_rows(file: Path, tables: Mapping[str, Table[Any]]) -> dict[str, tuple[Row[Any], ...]]:
+    """The rows of a file by kernel. ValueError names the file, the row and what is allowed there."""
+    try:
+        data = json.loads(file.read_text())
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON, {error}") from error
+    _check(isinstance(data, dict), f"{file}", "an object of kernels, each with a list of rows", data)
+    rows: dict[str, tuple[Row[Any], ...]] = {}
+    for kernel, listed in data.items():
+        _check(kernel in tables, f"{file}: the kernel", f"one of {', '.join(tables)}", kernel)
+        _check(isinstance(listed, list), f"{file}: {kernel}", "a list of rows", listed)
+        tile_type = type(tables[kernel].rows[0].tile)
+        rows[kernel] = tuple(_row(row, tile_type, f"{file}: {kernel}[{i}]") for i, row in enumerate(listed))
+    return rows
+
+
+def _row(data: Any, tile_type: type[TileT], where: str) -> Row[TileT]:  # noqa: ANN401
+    names = [field.name for field in fields(Row)]
+    known = isinstance(data, dict) and "tile" in data and set(data) <= set(names)
+    _check(known, where, f"an object with a tile and conditions of {', '.join(names[1:])}", data)
+    sides = sorted(field.name for field in fields(tile_type))
+    tile = data["tile"]
+    _check(isinstance(tile, dict) and sorted(tile) == sides, f"{where}.tile", f"an object of {', '.join(sides)}", tile)
+    for name, value in tile.items():
+        if name == "stages":
+            _check(type(value) is int and value > 0, f"{where}.tile.stages", "a whole number above 0", value)
+        else:
+            power = type(value) is int and value > 0 and value.bit_count() == 1
+            _check(power, f"{where}.tile.{name}", "a power of two", value)
+    conditions = {name: value for name, value in data.items() if name != "tile"}
+    for name, value in conditions.items():
+        if name == "gated":
+            _check(type(value) is bool, f"{where}.gated", "true or false", value)
+        elif name == "capability":
+            pair = isinstance(value, list) and len(value) == 2 and all(type(v) is int for v in value)
+            _check(pair, f"{where}.capability", "the lowest and the highest, such as [90, 119]", value)
+            conditions[name] = tuple(value)
+        else:
+            _check(type(value) is int and value >= 0, f"{where}.{name}", "a whole number", value)
+    return Row(tile_type(**tile), **conditions)
+
+
+def _check(right: bool, where: str, allowed: str, got: object) -> None:
+    if not right:
+        raise ValueError(f"{where} must be {allowed}; got {got!r}")
