@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench test-gpu clean
+.PHONY: demo test check bench bench-gpu test-gpu clean
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,9 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/lorair-bench experts --preset lorair-64 --size 256
 	$(BIN)/lorair-bench latency --model default
+
+bench-gpu: $(READY)
+	$(BIN)/python kernels/benchmarks/run.py
 
 test-gpu: $(READY)
 	$(BIN)/python -m pytest tests/kernels

@@ -1,0 +1,65 @@
+"""What the kernels are meant to reach on an H200, medians in a CUDA graph; figures of another GPU are shown beside."""
+
+from results import Goal, figure, ratio, worst_ratio
+
+FUSED, PLAIN, EAGER, PUBLISHED = (
+    "fused, mixed experts",
+    "fused, plain network",
+    "eager channels_last",
+    "published, float32",
+)
+ONE = {size: f"1x3x{size}x{size}" for size in (256, 512, 1024)}
+MIXED = "8x3x256x256"
+STEP = "fine-tuning step"
+
+GOALS = (
+    Goal("mixed experts over the plain network, time, worst shape", worst_ratio("restorer", FUSED, PLAIN), high=1.02),
+    Goal(
+        "merge of all convolutions for an image, ms",
+        figure("merge", "triton", "248 convolutions", "p50_ms"),
+        high=0.095,
+    ),
+    Goal(
+        "merge of all convolutions, of the roofline",
+        figure("merge", "triton", "248 convolutions", "fraction_of_roofline"),
+        low=0.65,
+    ),
+    Goal(
+        "depthwise_gate of 64 channels at 512 pixels, of the roofline",
+        figure("depthwise_gate", "triton", "1x512x512x128", "fraction_of_roofline"),
+        low=0.70,
+    ),
+    Goal(
+        "pointwise of 512 channels, 16,384 tokens, cuBLAS' time over its own",
+        ratio("pointwise", "1x128x128x512", "cuBLAS", "triton"),
+        low=0.75,
+    ),
+    Goal(
+        "pointwise of 512 channels, 16,384 tokens, TFLOP/s",
+        figure("pointwise", "triton", "1x128x128x512", "tflops"),
+        low=450,
+    ),
+    Goal("restorer, an image of 256 pixels, float16, ms", figure("restorer", FUSED, ONE[256], "p50_ms"), high=0.60),
+    Goal("restorer, an image of 512 pixels, float16, ms", figure("restorer", FUSED, ONE[512], "p50_ms"), high=2.0),
+    Goal("restorer, an image of 1024 pixels, float16, ms", figure("restorer", FUSED, ONE[1024], "p50_ms"), high=6.8),
+    Goal(
+        "torch.compile max-autotune's time over the restorer's, 512",
+        ratio("restorer", ONE[512], "torch.compile", FUSED),
+        low=1.3,
+    ),
+    Goal("eager channels_last's time over the restorer's, 512", ratio("restorer", ONE[512], EAGER, FUSED), low=2),
+    Goal("published form's time over the restorer's, 512", ratio("restorer", ONE[512], PUBLISHED, FUSED), low=5),
+    Goal(
+        "published form's time over the restorer's, 8 x 256, mixed", ratio("restorer", MIXED, PUBLISHED, FUSED), low=10
+    ),
+    Goal(
+        "published form's time over a step of fine-tuning, 8 x 256",
+        ratio(STEP, MIXED, "published", "merged per gate vector"),
+        low=3,
+    ),
+    Goal(
+        "published form's memory over that of a step, 8 x 256",
+        ratio(STEP, MIXED, "published", "merged per gate vector", "peak_mib"),
+        low=2,
+    ),
+)
