@@ -53,9 +53,9 @@ def kernel_cases(config: ModelConfig, device: str, size: int = 1024) -> list[Cas
 def forms(
     kernel: Callable[..., Output], plain: Callable[..., Output], arguments: tuple[Any, ...], dtype: torch.dtype
 ) -> dict[str, Form]:
-    """A kernel, and its reference by torch as it is and compiled."""
-    eager = Form(plain, arguments, PEER * TOLERANCE[dtype])
-    ours = Form(kernel, arguments, TOLERANCE[dtype])
+    """A kernel, and its reference by torch as it is and compiled, all as graphs: no launch of theirs is timed."""
+    eager = Form(plain, arguments, PEER * TOLERANCE[dtype], "graph")
+    ours = Form(kernel, arguments, TOLERANCE[dtype], "graph")
     return {"triton": ours, "torch eager": eager, "torch.compile": replace(eager, through="compile")}
 
 
@@ -112,7 +112,7 @@ def product_case(channels: int, side: int, device: str) -> Case:
     work = convolution_work(side**2, channels, 2 * channels, DTYPE.itemsize)
     case = _map_case("pointwise", arguments[0], work, pointwise, plain, arguments)
     x, weight, bias, _ = arguments
-    cublas = Form(F.linear, (x, weight[0], bias[0].to(DTYPE)), PEER * TOLERANCE[DTYPE])
+    cublas = Form(F.linear, (x, weight[0], bias[0].to(DTYPE)), PEER * TOLERANCE[DTYPE], "graph")
     return replace(case, forms={**case.forms, "cuBLAS": cublas})
 
 

@@ -76,27 +76,33 @@ def check(case: Case, name: str, got: Output, expected: Output) -> tuple[float, 
 
 
 def ready(form: Form) -> Callable[[], Output]:
-    """The form's call as it is timed: compiled, captured in a CUDA graph, or as it is."""
-    if form.through == "graph":
-        return captured(form)
+    """The form's call as it is timed. In a graph, and compiled, Python takes no part in it."""
+
+    def call() -> Output:
+        return form.call(*form.arguments)
+
     if form.through == "launches":
-        return lambda: form.call(*form.arguments)
-    mode = {"compile": "default", "max-autotune": "max-autotune"}[form.through]
+        return call
+    if form.through == "graph":
+        return captured(call)
     torch.compiler.reset()
-    compiled = torch.compile(form.call, mode=mode, dynamic=False)
-    return lambda: compiled(*form.arguments)
+    if form.through == "max-autotune":  # which captures graphs by itself
+        tuned = torch.compile(form.call, mode="max-autotune", dynamic=False)
+        return lambda: tuned(*form.arguments)
+    compiled = torch.compile(form.call, dynamic=False)
+    return captured(lambda: compiled(*form.arguments))
 
 
-def captured(form: Form) -> Callable[[], Output]:
+def captured(call: Callable[[], Output]) -> Callable[[], Output]:
     """The call as a CUDA graph, which holds only if nothing in it waits for the GPU."""
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
-        form.call(*form.arguments)
+        call()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        output = form.call(*form.arguments)
+        output = call()
 
     def replay() -> Output:
         graph.replay()
