@@ -3,6 +3,7 @@
 from lorair_kernels.backend import runs_triton
 from lorair_kernels.channel_attention import attention_weights
 from lorair_kernels.depthwise_gate import depthwise_gate
+from lorair_kernels.grouped_weight_grad import grouped_sum, grouped_weight_grad
 from lorair_kernels.merge import PackedExperts, top_expert
 from lorair_kernels.nafblock import BlockWeights, naf_block
 from lorair_kernels.pointwise import pointwise
@@ -15,6 +16,8 @@ __all__ = [
     "attention_weights",
     "depthwise_gate",
     "expert_delta",
+    "grouped_sum",
+    "grouped_weight_grad",
     "local_mean",
     "local_mean_nhwc",
     "merge_experts",

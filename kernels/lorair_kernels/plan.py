@@ -63,12 +63,39 @@ class LocalMeanTile(Launch):
     width: int
 
 
+@dataclass(frozen=True)
+class WeightGradTile(Launch):
+    """A program of a weight's gradient: outputs x channels of it, over a part of the tokens in steps of some."""
+
+    outputs: int
+    channels: int
+    tokens: int
+    part: int
+
+
+@dataclass(frozen=True)
+class SumTile(Launch):
+    """A program of the sums within sets: how many numbers side by side."""
+
+    width: int
+
+
 MERGE = Table("merge", (Row(MergeTile(rows=32, columns=128, rank=16, warps=8, stages=2)),))
 GRAD_A = Table("merge_grad_a", (Row(MergeTile(rows=32, columns=32, rank=16, warps=4, stages=2)),))
 GRAD_B = Table("merge_grad_b", (Row(MergeTile(rows=32, columns=32, rank=16, warps=4, stages=2)),))
 DEPTHWISE = Table("depthwise_gate", (Row(DepthwiseTile(rows=16, columns=16, channels=32, warps=4, stages=2)),))
+DEPTHWISE_GRAD = Table("depthwise_grad", (Row(DepthwiseTile(rows=8, columns=16, channels=32, warps=4, stages=2)),))
 ATTENTION = Table("attention_weights", (Row(AttentionTile(outputs=64, channels=64, warps=4, stages=2)),))
 LOCAL_MEAN = Table("local_mean", (Row(LocalMeanTile(steps=128, width=256, warps=4, stages=3)),))
+GROUPED_SUM = Table("grouped_sum", (Row(SumTile(width=1024, warps=4, stages=3)),))
+# Few channels make a weight of one tile: then the parts alone fill the GPU.
+WEIGHT_GRAD = Table(
+    "grouped_weight_grad",
+    (
+        Row(WeightGradTile(outputs=128, channels=64, tokens=64, part=2048, warps=4, stages=3), 2),
+        Row(WeightGradTile(outputs=64, channels=64, tokens=16, part=2048, warps=4, stages=3)),
+    ),
+)
 POINTWISE = Table(
     "pointwise",
     (
@@ -81,8 +108,11 @@ POINTWISE = Table(
 )
 
 TABLES: dict[str, Table[Any]] = {
-    table.kernel: table for table in (MERGE, GRAD_A, GRAD_B, DEPTHWISE, ATTENTION, LOCAL_MEAN, POINTWISE)
-}
+    table.kernel: table
+    for table in (
+        MERGE, GRAD_A, GRAD_B, DEPTHWISE, DEPTHWISE_GRAD, ATTENTION, LOCAL_MEAN, GROUPED_SUM, WEIGHT_GRAD, POINTWISE
+    )
+}  # fmt: skip
 
 
 def find_tile(

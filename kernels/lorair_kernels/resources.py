@@ -9,12 +9,31 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lorair_kernels.launch import Launch
-from lorair_kernels.plan import ATTENTION, DEPTHWISE, GRAD_A, GRAD_B, LOCAL_MEAN, MERGE, POINTWISE
+from lorair_kernels.plan import (
+    ATTENTION,
+    DEPTHWISE,
+    DEPTHWISE_GRAD,
+    GRAD_A,
+    GRAD_B,
+    GROUPED_SUM,
+    LOCAL_MEAN,
+    MERGE,
+    POINTWISE,
+    WEIGHT_GRAD,
+)
 from lorair_kernels.reference import EPS
 
 # Shared memory that one program may take, in bytes, by compute capability (CUDA C++ programming guide).
 SHARED_LIMIT = {80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
 STORAGE = {"fp16": 2, "bf16": 2, "fp32": 4}
+STORED = (
+    ("depthwise_gate_triton", "depthwise_gate", DEPTHWISE),
+    ("depthwise_gate_triton", "gate_grad", DEPTHWISE_GRAD),
+    ("depthwise_gate_triton", "depthwise_grad", DEPTHWISE_GRAD),
+    ("grouped_weight_grad_triton", "grouped_weight_grad", WEIGHT_GRAD),
+    ("channel_attention_triton", "attention_weights", ATTENTION),
+    ("tlsc_triton", "local_mean", LOCAL_MEAN),
+)
 SIZES = ("tokens", "channels", "outputs", "height", "width")
 
 
@@ -37,10 +56,10 @@ class Variant:
         """Triton's name for an argument's type; the merge kernels read float32 whatever they write."""
         if name in ("scale", "per_pixel", "per_window"):
             return "fp32"
-        if name in ("numel", "sets", "length", "window", *SIZES):
+        if name in ("numel", "sets", "images", "length", "window", *SIZES):
             return "i32"
         pointers = {"index": "i32", "table": "i64", "out": self.storage}
-        stored = () if self.module == "merge_triton" else ("x", "weight", "following", "residual", "y")
+        stored = () if self.module == "merge_triton" else ("x", "weight", "following", "residual", "y", "d", "dx", "dy")
         return "*" + (self.storage if name in stored else pointers.get(name, "fp32"))
 
 
@@ -60,10 +79,11 @@ def plan_variants(storages: tuple[str, ...] = ("fp16", "fp32")) -> Iterator[Vari
     for table in (MERGE, GRAD_A, GRAD_B):
         storage = "fp16" if table is MERGE else "fp32"
         yield from (Variant("merge_triton", table.kernel, storage, row.tile, {"EXPERTS": 3}) for row in table.rows)
-    modules = {"depthwise_gate_triton": DEPTHWISE, "channel_attention_triton": ATTENTION, "tlsc_triton": LOCAL_MEAN}
+    yield from (Variant("grouped_weight_grad_triton", "grouped_sum", "fp32", r.tile, {}) for r in GROUPED_SUM.rows)
     for storage in storages:
-        for module, table in modules.items():
-            yield from (Variant(module, table.kernel, storage, row.tile, {}) for row in table.rows)
+        for module, kernel, table in STORED:
+            rows = (row for row in table.rows if STORAGE[storage] <= row.itemsize)
+            yield from (Variant(module, kernel, storage, row.tile, {}) for row in rows)
         for row in (r for r in POINTWISE.rows if r.itemsize == STORAGE[storage]):
             for gated, normalised in ((False, True), (False, False), (True, True)):
                 if row.gated in (None, gated):

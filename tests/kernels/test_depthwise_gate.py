@@ -3,6 +3,7 @@
 import pytest
 import torch
 from lorair_kernels import depthwise_gate, reference
+from lorair_kernels.depthwise_gate import depthwise_gate_backward
 
 SETS = 3
 
@@ -24,6 +25,27 @@ def test_depthwise_gate(size, channels, dtype, device, assert_near):
     torch.testing.assert_close(sums.double(), expected_sums, rtol=1e-4, atol=1e-5 * expected.abs().sum().item())
 
 
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("used", ["y", "sums", "both"])
+@pytest.mark.parametrize(
+    ("size", "channels", "routing"), [((1, 1), 8, [1, 1]), ((8, 16), 32, [2, 0]), ((9, 35), 5, [0, 0, 2])]
+)
+def test_gradients(size, channels, routing, used, dtype, device, assert_near):
+    index = torch.tensor(routing, dtype=torch.int32, device=device)
+    x = torch.randn(len(routing), 2 * channels, *size, device=device).to(dtype).permute(0, 2, 3, 1)
+    weight = torch.randn(SETS, 9, 2 * channels, device=device).to(dtype)
+    inputs = [t.requires_grad_() for t in (x, weight, torch.randn(SETS, 2 * channels, device=device))]
+    wide_inputs = [t.detach().double().requires_grad_() for t in inputs]
+    chosen = {"y": slice(0, 1), "sums": slice(1, 2), "both": slice(0, 2)}[used]
+    results = depthwise_gate(*inputs, index)[chosen]
+    expected = reference.depthwise_gate(*wide_inputs, index)[chosen]
+    grads = [torch.randn_like(t) for t in results]
+    gradients = torch.autograd.grad(results, inputs, grads)
+    for got, want, of in zip(gradients, torch.autograd.grad(expected, wide_inputs, wide(*grads)), inputs, strict=True):
+        assert got.dtype == of.dtype
+        assert_near(got, want, dtype)
+
+
 def test_weights_that_do_not_fit_are_refused():
     index, x = torch.zeros(1, dtype=torch.int32), torch.randn(1, 2, 2, 8)
     with pytest.raises(ValueError, match=r"weight must be \[U, 9, 8\] of torch.float32"):
@@ -32,4 +54,7 @@ def test_weights_that_do_not_fit_are_refused():
 
 def test_registered_as_a_torch_operation():
     index, x = torch.tensor([0, 2], dtype=torch.int32), torch.randn(2, 3, 4, 8)
-    torch.library.opcheck(depthwise_gate, (x, torch.randn(SETS, 9, 8), torch.randn(SETS, 8), index))
+    inputs = [t.requires_grad_() for t in (x, torch.randn(SETS, 9, 8), torch.randn(SETS, 8))]
+    torch.library.opcheck(depthwise_gate, (*inputs, index))
+    grads = torch.randn(2, 3, 4, 4), torch.randn(2, 4)
+    torch.library.opcheck(depthwise_gate_backward, (*grads, *(t.detach() for t in inputs), index))
