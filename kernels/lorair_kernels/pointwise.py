@@ -1,10 +1,13 @@
 """The 1x1 convolution of NHWC images, each with its own weight set: a matrix product with norm, gate and residual."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.grouped_weight_grad import grouped_sum, grouped_weight_grad
 from lorair_kernels.plan import POINTWISE, cdiv, tile_for
 
 
@@ -19,6 +22,9 @@ def pointwise(
     gated: bool = False,
 ) -> Tensor:
     """A 1x1 convolution, ``residual + gate(W norm(x) + b)`` with W and b of each image's set, in one launch.
+
+    Differentiable in x, weight, bias and residual. The row sums belong to the weight: its gradient is the whole one,
+    and they have none.
 
     Args:
         x: ``[B, H, W, K]``.
@@ -72,3 +78,35 @@ def _(
     gated: bool = False,
 ) -> Tensor:
     return x.new_empty((*x.shape[:3], weight.shape[1] // (2 if gated else 1)))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+    x, weight, bias, index, row_sums, residual, ctx.gated = inputs
+    ctx.adds_residual = residual is not None
+    ctx.save_for_backward(x, weight, bias, index, row_sums)
+
+
+def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    """Of z = W norm(x) + b: dnorm = W^T dz, dW = dz^T norm, db = sum of dz; the gate's halves and norm come again."""
+    x, weight, bias, index, row_sums = ctx.saved_tensors
+    sets, _, channels = weight.shape
+    dz, norm, mean, rstd = dy, x, None, None
+    if ctx.gated:
+        u, v = pointwise(x, weight, bias, index, row_sums).chunk(2, dim=-1)
+        dz = torch.cat([dy * v, dy * u], dim=-1)
+    if row_sums is not None:
+        norm, mean, rstd = torch.native_layer_norm(x, [channels], None, None, reference.EPS)
+    dx = dweight = dbias = None
+    if ctx.needs_input_grad[0]:
+        dx = pointwise(dz, weight.transpose(1, 2), bias.new_zeros(sets, channels), index)
+        if row_sums is not None:
+            only_x = [True, False, False]
+            dx = torch.ops.aten.native_layer_norm_backward(dx, x, [channels], mean, rstd, None, None, only_x)[0]
+    if ctx.needs_input_grad[1]:
+        dweight = grouped_weight_grad(norm, dz, index, sets).to(weight.dtype)
+    if ctx.needs_input_grad[2]:
+        dbias = grouped_sum(dz.sum((1, 2), dtype=torch.float32), index, sets).to(bias.dtype)
+    return dx, dweight, dbias, None, None, dy if ctx.adds_residual else None, None
+
+
+pointwise.register_autograd(_backward, setup_context=_save)

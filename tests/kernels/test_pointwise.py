@@ -29,6 +29,43 @@ def test_pointwise(form, size, dtype, device, assert_near):
     assert_near(y, expected, dtype)
 
 
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("routing", [[1, 1], [2, 0], [0, 0, 2]])
+@pytest.mark.parametrize("form", ["plain", "norm", "gate", "norm and gate", "residual"])
+def test_gradients(form, routing, dtype, device, assert_near):
+    """The plain formula in float64 knows no row sums: the weight's gradient is the whole one."""
+    index = torch.tensor(routing, dtype=torch.int32, device=device)
+    outputs, images = 70, len(routing)
+    x = (1 + torch.randn(images, 7, CHANNELS, 5, device=device)).to(dtype).transpose(2, 3)
+    weight = (torch.randn(SETS, CHANNELS, outputs, device=device) / 5).to(dtype).transpose(1, 2)
+    bias = torch.randn(SETS, outputs, device=device)
+    residual = torch.randn(images, 7, 5, outputs, device=device).to(dtype) if form == "residual" else None
+    inputs = [t.requires_grad_() for t in (x, weight, bias, residual) if t is not None]
+    row_sums = weight.detach().float().sum(-1) if "norm" in form else None
+    y = pointwise(x, weight, bias, index, row_sums, residual, gated="gate" in form)
+    dy = torch.randn_like(y)
+    gradients = torch.autograd.grad(y, inputs, dy)
+    wide_inputs = [t.detach().double().requires_grad_() for t in inputs]
+    expected = reference.pointwise(
+        *wide_inputs[:3], index, normalised="norm" in form, residual=wide_inputs[3] if len(inputs) > 3 else None,
+        gated="gate" in form,
+    )  # fmt: skip
+    for got, want, of in zip(gradients, torch.autograd.grad(expected, wide_inputs, dy.double()), inputs, strict=True):
+        assert got.dtype == of.dtype
+        assert_near(got, want, dtype)
+
+
+def test_what_is_frozen_gets_no_gradient():
+    index = torch.tensor([0, 2], dtype=torch.int32)
+    inputs = [torch.randn(2, 3, 4, 8), torch.randn(SETS, 16, 8), torch.randn(SETS, 16)]
+    for learnt in inputs:
+        learnt.requires_grad_()
+        pointwise(*inputs, index, inputs[1].detach().sum(-1), None, True).sum().backward()
+        assert [t.grad is not None for t in inputs] == [t is learnt for t in inputs]
+        learnt.grad = None
+        learnt.requires_grad_(False)
+
+
 @pytest.mark.parametrize("channels", [16, 70, 200])
 def test_layer_norm_far_from_zero(channels, dtype, device, assert_near):
     """Mean twenty times the deviation: what the statistics lose there, every pixel of the result would show."""
@@ -53,3 +90,6 @@ def test_registered_as_a_torch_operation():
     index = torch.tensor([0, 2], dtype=torch.int32)
     x, weight, bias = torch.randn(2, 3, 4, 8), torch.randn(SETS, 16, 8), torch.randn(SETS, 16)
     torch.library.opcheck(pointwise, (x, weight, bias, index, weight.sum(-1), None, True))
+    inputs = [t.requires_grad_() for t in (x, weight, bias)]
+    torch.library.opcheck(pointwise, (*inputs, index, weight.detach().sum(-1), None, True))
+    torch.library.opcheck(pointwise, (*inputs, index, None, torch.randn(2, 3, 4, 16, requires_grad=True)))
