@@ -1,6 +1,9 @@
 """The local mean of TLSC (arXiv 2112.04491) over ``[B, H, W, C]``, by running sums along each axis."""
 
+from typing import Any
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lorair_kernels import reference
@@ -10,7 +13,7 @@ from lorair_kernels.plan import LOCAL_MEAN, cdiv, tile_for
 
 @torch.library.custom_op("lorair::local_mean", mutates_args=())
 def local_mean_nhwc(x: Tensor, window_height: int, window_width: int) -> Tensor:
-    """Mean over every full window of the map, stride 1, sums in float32.
+    """Mean over every full window of the map, stride 1, sums in float32. Differentiable in x.
 
     Args:
         x: ``[B, H, W, C]`` floating.
@@ -33,6 +36,20 @@ def local_mean_nhwc(x: Tensor, window_height: int, window_width: int) -> Tensor:
 def _(x: Tensor, window_height: int, window_width: int) -> Tensor:
     batch, height, width, channels = x.shape
     return x.new_empty((batch, height - window_height + 1, width - window_width + 1, channels))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+    _, *ctx.window = inputs
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    """A pixel is in every window that reaches it, so its gradient is a mean of the same size over the windows'."""
+    height, width = ctx.window
+    around = F.pad(grad, (0, 0, width - 1, width - 1, height - 1, height - 1))
+    return local_mean_nhwc(around, height, width), None, None
+
+
+local_mean_nhwc.register_autograd(_backward, setup_context=_save)
 
 
 def _running_means(x: Tensor, window: int, dtype: torch.dtype) -> Tensor:

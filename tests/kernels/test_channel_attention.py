@@ -25,6 +25,26 @@ def test_attention_weights(routing, channels, dtype, device, assert_near):
     assert_near(scaled, expected, dtype)
 
 
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("routing", INDEX)
+def test_gradients(routing, dtype, device, assert_near):
+    index = torch.tensor(INDEX[routing], dtype=torch.int32, device=device)
+    channels, pixels = 22, 50
+    sums = pixels * torch.randn(len(index), channels, device=device)
+    weight = (torch.randn(SETS, channels, channels, device=device) / 5).to(dtype)
+    following = torch.randn(SETS, channels, 33, device=device).to(dtype).transpose(1, 2)
+    inputs = [t.requires_grad_() for t in (sums, weight, torch.randn(SETS, channels, device=device), following)]
+    wide_inputs = [t.detach().double().requires_grad_() for t in inputs]
+    scaled = attention_weights(*inputs, index, pixels)
+    expected = reference.attention_weights(*wide_inputs, index, pixels)
+    grad = torch.randn_like(scaled)
+    gradients = torch.autograd.grad(scaled, inputs, grad)
+    for got, want, of in zip(gradients, torch.autograd.grad(expected, wide_inputs, grad.double()), inputs, strict=True):
+        assert got.dtype == of.dtype
+        assert_near(got, want, dtype)
+
+
 def test_registered_as_a_torch_operation():
     index, square = torch.tensor([0, 2], dtype=torch.int32), torch.randn(SETS, 8, 8)
-    torch.library.opcheck(attention_weights, (torch.randn(2, 8), square, torch.randn(SETS, 8), square, index, 12))
+    inputs = [t.requires_grad_() for t in (torch.randn(2, 8), square, torch.randn(SETS, 8), square.clone())]
+    torch.library.opcheck(attention_weights, (*inputs, index, 12))

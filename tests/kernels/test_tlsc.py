@@ -17,6 +17,19 @@ def test_it_is_average_pooling(window, dtype, device, assert_near):
     assert_near(means, expected, dtype)
 
 
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("window", [(1, 1), (3, 5), (9, 2), (9, 11)])
+def test_gradient(window, dtype, device, assert_near):
+    x = torch.randn(2, 9, 11, 30, device=device).to(dtype).requires_grad_()
+    wide = x.detach().double().requires_grad_()
+    means = local_mean_nhwc(x, *window)
+    expected = F.avg_pool2d(wide.permute(0, 3, 1, 2), window, stride=1).permute(0, 2, 3, 1)
+    grad = torch.randn(expected.shape, device=device).to(dtype)
+    gradient = torch.autograd.grad(means, x, grad)[0]
+    assert gradient.dtype == dtype
+    assert_near(gradient, torch.autograd.grad(expected, wide, grad.double())[0], dtype)
+
+
 def test_a_long_map_of_large_values_loses_nothing(device):
     """Past one program's steps, with sums that float16 cannot hold."""
     x = (100 + torch.randn(1, LOCAL_MEAN.rows[0].tile.steps + 60, 2, 3, device=device)).half()
@@ -27,4 +40,4 @@ def test_a_long_map_of_large_values_loses_nothing(device):
 
 
 def test_registered_as_a_torch_operation():
-    torch.library.opcheck(local_mean_nhwc, (torch.randn(1, 6, 5, 4), 3, 2))
+    torch.library.opcheck(local_mean_nhwc, (torch.randn(1, 6, 5, 4, requires_grad=True), 3, 2))
