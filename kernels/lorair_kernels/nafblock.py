@@ -27,7 +27,7 @@ class Folded:
     @classmethod
     def round(cls, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> "Folded":
         rounded = weight.to(dtype)
-        sums = rounded.float().sum(-1)
+        sums = rounded.detach().float().sum(-1)
         return cls(rounded.contiguous(), bias.float().expand_as(sums).contiguous(), sums)
 
 
@@ -46,12 +46,14 @@ class BlockWeights:
     def fold(cls, block: Mapping[str, Tensor], dtype: torch.dtype) -> "BlockWeights":
         """Fold once, in float32: W (norm * w + b) = (W diag(w)) norm + W b, and beta (W x + b) = (beta W) x + beta b.
 
+        Differentiable in every tensor of the block.
+
         Args:
             block: the tensors of a NAFBlock by name: convolution weights ``[U, cout, cin/groups, k, k]``, the
                 rest as the block holds it (``conv1.bias``, ``norm1.weight``, ``beta``, ``attention.conv.bias``, ...).
             dtype: of the weights in the result.
         """
-        tensors = {name: tensor.detach().float() for name, tensor in block.items()}
+        tensors = {name: tensor.float() for name, tensor in block.items()}
 
         def matrix(name: str) -> tuple[Tensor, Tensor]:
             return tensors[f"{name}.weight"].flatten(2), tensors[f"{name}.bias"]
@@ -69,7 +71,9 @@ class BlockWeights:
         return cls(
             conv1=after_norm("conv1", "norm1"),
             conv2=Folded(
-                taps.transpose(1, 2).to(dtype).contiguous(), tap_bias.expand(len(taps), -1).contiguous(), taps.sum(-1)
+                taps.transpose(1, 2).to(dtype).contiguous(),
+                tap_bias.expand(len(taps), -1).contiguous(),
+                taps.detach().sum(-1),
             ),
             attention=Folded.round(*matrix("attention.conv"), dtype),
             conv3=before_residual("conv3", tensors["beta"]),

@@ -47,15 +47,19 @@ def plain_block(x, block, weight_set, window=None):
     return x + block["gamma"] * conv("conv5", u * v)
 
 
+def plain_batch(x, block, index, window=None):
+    """NAFNet's block as published for [B, H, W, C], an image at a time."""
+    images = [plain_block(x[i : i + 1].movedim(-1, 1), block, chosen, window) for i, chosen in enumerate(index)]
+    return torch.cat(images).movedim(1, -1)
+
+
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("window", [(5, 11), (18, 4), (1, 1)])
 def test_block_with_local_attention(window, device):
     block = {name: tensor.to(device) for name, tensor in block_tensors(CHANNELS).items()}
     x = torch.randn(2, 18, 11, CHANNELS, device=device)
     wide_block = {name: tensor.double() for name, tensor in block.items()}
-    expected = torch.cat(
-        [plain_block(x[i : i + 1].double().movedim(-1, 1), wide_block, i, window) for i in range(2)]
-    ).movedim(1, -1)
+    expected = plain_batch(x.double(), wide_block, [0, 1], window)
     index = torch.tensor([0, 1], dtype=torch.int32, device=device)
     y = naf_block(x, BlockWeights.fold(block, torch.float32), index, window)
     assert (y.double() - expected).norm() / expected.norm() < 5e-6
@@ -69,12 +73,7 @@ def test_block(routing, layout, dtype, device, assert_near):
     block = {name: tensor.to(device) for name, tensor in block_tensors(CHANNELS).items()}
     index = INDEX[routing]
     x = torch.randn(len(index), 18, 11, CHANNELS, device=device).to(dtype)
-    expected = torch.cat(
-        [
-            plain_block(x[i : i + 1].double().movedim(-1, 1), {k: t.double() for k, t in block.items()}, chosen)
-            for i, chosen in enumerate(index)
-        ]
-    ).movedim(1, -1)
+    expected = plain_batch(x.double(), {name: tensor.double() for name, tensor in block.items()}, index)
     if layout == "channels_last":
         x = x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
     elif layout == "strided":
@@ -82,6 +81,30 @@ def test_block(routing, layout, dtype, device, assert_near):
     y = naf_block(x, BlockWeights.fold(block, dtype), torch.tensor(index, dtype=torch.int32, device=device))
     error = (y.double() - expected).norm() / expected.norm()
     assert error < {torch.float32: 5e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize(
+    ("routing", "window"), [("identical", None), ("distinct", None), ("skewed", None), ("skewed", (5, 4))]
+)
+def test_gradients(routing, window, dtype, device):
+    """Of the image and of every tensor of the block; a set without an image gets zeros."""
+    block = {name: tensor.to(device).requires_grad_() for name, tensor in block_tensors(CHANNELS).items()}
+    wide_block = {name: tensor.detach().double().requires_grad_() for name, tensor in block.items()}
+    index = INDEX[routing]
+    x = torch.randn(len(index), 9, 11, CHANNELS, device=device).to(dtype).requires_grad_()
+    wide_x = x.detach().double().requires_grad_()
+    grad = torch.randn_like(x)
+    y = naf_block(x, BlockWeights.fold(block, dtype), torch.tensor(index, dtype=torch.int32, device=device), window)
+    gradients = torch.autograd.grad(y, [x, *block.values()], grad)
+    expected = plain_batch(wide_x, wide_block, index, window)
+    wanted = torch.autograd.grad(expected, [wide_x, *wide_block.values()], grad.double())
+    limit = {torch.float32: 5e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
+    errors = {
+        name: ((got.double() - want).norm() / want.norm()).item()
+        for name, got, want in zip(["x", *block], gradients, wanted, strict=True)
+    }
+    assert {name: error for name, error in errors.items() if not error < limit} == {}
 
 
 def test_the_block_exports_with_free_sizes():
