@@ -3,6 +3,8 @@
 from lorair_kernels.backend import runs_triton
 from lorair_kernels.channel_attention import attention_weights
 from lorair_kernels.depthwise_gate import depthwise_gate
+from lorair_kernels.feed_forward import feed_forward
+from lorair_kernels.gated_lowrank import gated_lowrank
 from lorair_kernels.grouped_weight_grad import grouped_sum, grouped_weight_grad
 from lorair_kernels.merge import PackedExperts, top_expert
 from lorair_kernels.nafblock import BlockWeights, naf_block
@@ -16,6 +18,8 @@ __all__ = [
     "attention_weights",
     "depthwise_gate",
     "expert_delta",
+    "feed_forward",
+    "gated_lowrank",
     "grouped_sum",
     "grouped_weight_grad",
     "local_mean",

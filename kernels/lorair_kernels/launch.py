@@ -33,20 +33,21 @@ TileT = TypeVar("TileT", bound=Launch)
 
 @dataclass(frozen=True)
 class Case:
-    """What a launch is for: bytes of an element, GPU (90 for sm_90, 0 for none), form, pixels an image, channels."""
+    """What a launch is for: bytes of an element, GPU (90 for sm_90, 0 for none), form, pixels an image, widths."""
 
     itemsize: int
     capability: int = 0
     gated: bool = False
     tokens: int = 0
     channels: int = 0
+    ranks: int = 0
 
 
 @dataclass(frozen=True)
 class Row(Generic[TileT]):
-    """A tile and when it is taken: at most ``itemsize`` and ``channels``, at least ``tokens``, a capability between.
+    """A tile and when it is taken: at most ``itemsize``, ``channels`` and ``ranks``, at least ``tokens``.
 
-    ``gated`` None takes both forms. A row with a capability is for GPUs only, not for the interpreter.
+    ``gated`` None takes both forms. A row with a ``capability``, from one to another, is not for the interpreter.
     """
 
     tile: TileT
@@ -54,6 +55,7 @@ class Row(Generic[TileT]):
     gated: bool | None = None
     tokens: int = 0
     channels: int = 2**31
+    ranks: int = 2**31
     capability: tuple[int, int] = (0, 999)
 
     def fits(self, case: Case) -> bool:
@@ -63,6 +65,7 @@ class Row(Generic[TileT]):
             and self.gated in (None, case.gated)
             and case.tokens >= self.tokens
             and case.channels <= self.channels
+            and case.ranks <= self.ranks
             and low <= case.capability <= high
         )
 

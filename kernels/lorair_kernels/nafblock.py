@@ -12,6 +12,8 @@ from torch import Tensor
 
 from lorair_kernels.channel_attention import attention_weights
 from lorair_kernels.depthwise_gate import depthwise_gate
+from lorair_kernels.feed_forward import feed_forward
+from lorair_kernels.plan import FEED_FORWARD, find_tile
 from lorair_kernels.pointwise import pointwise
 from lorair_kernels.tlsc import local_mean_nhwc
 
@@ -104,6 +106,8 @@ def naf_block(x: Tensor, weights: BlockWeights, index: Tensor, window: tuple[int
         scales = pointwise(local_mean_nhwc(y, *window), w.attention.weight, w.attention.bias, index)
         y = y * spread_edges(scales, x.shape[1:3])
         x = pointwise(y, w.conv3.weight, w.conv3.bias, index, residual=x)
+    if find_tile(FEED_FORWARD, x, tokens=x.shape[1] * x.shape[2], channels=x.shape[3]) is not None:
+        return feed_forward(x, w.conv4.weight, w.conv4.bias, w.conv4.row_sums, w.conv5.weight, w.conv5.bias, index)
     y = pointwise(x, w.conv4.weight, w.conv4.bias, index, row_sums=w.conv4.row_sums, gated=True)
     return pointwise(y, w.conv5.weight, w.conv5.bias, index, residual=x)
 

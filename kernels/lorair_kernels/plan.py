@@ -39,6 +39,25 @@ class PointwiseTile(Launch):
 
 
 @dataclass(frozen=True)
+class FeedForwardTile(Launch):
+    """A program of the feed-forward half: tokens with all their channels, in steps of some hidden ones."""
+
+    tokens: int
+    channels: int
+    hidden: int
+
+
+@dataclass(frozen=True)
+class LowrankTile(Launch):
+    """A program of the convolution with low-rank experts: tokens x outputs and ranks, in steps of some channels."""
+
+    tokens: int
+    outputs: int
+    channels: int
+    ranks: int
+
+
+@dataclass(frozen=True)
 class DepthwiseTile(Launch):
     """A program of the depthwise convolution: rows x columns of pixels, some channels of them."""
 
@@ -107,20 +126,50 @@ POINTWISE = Table(
     ),
 )
 
+# In float32 a tile of more channels spills, or is so small that it reads the weights too often; there, and above 256
+# channels, the half is two launches of the 1x1 convolution.
+FEED_FORWARD = Table(
+    "feed_forward",
+    (
+        Row(FeedForwardTile(tokens=64, channels=32, hidden=16, warps=4, stages=2), 2, channels=32),
+        Row(FeedForwardTile(tokens=64, channels=64, hidden=16, warps=4, stages=2), 2, channels=64),
+        Row(FeedForwardTile(tokens=64, channels=128, hidden=32, warps=8, stages=2), 2, channels=128),
+        Row(FeedForwardTile(tokens=64, channels=256, hidden=32, warps=8, stages=2), 2, channels=256),
+        Row(FeedForwardTile(tokens=32, channels=32, hidden=16, warps=4, stages=2), 4, channels=32),
+        Row(FeedForwardTile(tokens=32, channels=64, hidden=16, warps=4, stages=2), 4, channels=64),
+    ),
+)
+# More ranks than 64 are merged into the weights instead: the merge costs the same for any rank, these products do not.
+GATED_LOWRANK = Table(
+    "gated_lowrank",
+    (
+        Row(LowrankTile(tokens=128, outputs=128, channels=64, ranks=16, warps=8, stages=3), 2, tokens=8192, ranks=16),
+        Row(LowrankTile(tokens=64, outputs=128, channels=64, ranks=16, warps=4, stages=3), 2, ranks=16),
+        Row(LowrankTile(tokens=128, outputs=128, channels=64, ranks=32, warps=8, stages=3), 2, tokens=8192, ranks=32),
+        Row(LowrankTile(tokens=64, outputs=128, channels=64, ranks=32, warps=4, stages=3), 2, ranks=32),
+        Row(LowrankTile(tokens=128, outputs=64, channels=32, ranks=64, warps=8, stages=3), 2, tokens=8192, ranks=64),
+        Row(LowrankTile(tokens=64, outputs=64, channels=32, ranks=64, warps=4, stages=3), 2, ranks=64),
+        Row(LowrankTile(tokens=64, outputs=64, channels=16, ranks=16, warps=4, stages=3), 4, ranks=16),
+        Row(LowrankTile(tokens=32, outputs=64, channels=16, ranks=32, warps=4, stages=3), 4, ranks=32),
+        Row(LowrankTile(tokens=32, outputs=64, channels=16, ranks=64, warps=4, stages=3), 4, ranks=64),
+    ),
+)
+
 TABLES: dict[str, Table[Any]] = {
     table.kernel: table
     for table in (
-        MERGE, GRAD_A, GRAD_B, DEPTHWISE, DEPTHWISE_GRAD, ATTENTION, LOCAL_MEAN, GROUPED_SUM, WEIGHT_GRAD, POINTWISE
+        MERGE, GRAD_A, GRAD_B, DEPTHWISE, DEPTHWISE_GRAD, ATTENTION, LOCAL_MEAN, GROUPED_SUM, WEIGHT_GRAD,
+        POINTWISE, FEED_FORWARD, GATED_LOWRANK,
     )
 }  # fmt: skip
 
 
 def find_tile(
-    table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int = 0, channels: int = 0
+    table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int = 0, channels: int = 0, ranks: int = 0
 ) -> TileT | None:
     """The tile of a launch on ``x``, or None where no row fits its dtype, its GPU and these sizes."""
     capability, own = _part(x.device)
-    case = Case(x.dtype.itemsize, capability, gated, tokens, channels)
+    case = Case(x.dtype.itemsize, capability, gated, tokens, channels, ranks)
     rows = (*own.get(table.kernel, ()), *table.rows)
     return next((row.tile for row in rows if row.fits(case)), None)
 

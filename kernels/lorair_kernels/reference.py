@@ -125,6 +125,47 @@ def pointwise(
     return y if residual is None else residual + y
 
 
+def feed_forward(x: Tensor, w4: Tensor, b4: Tensor, w5: Tensor, b5: Tensor, index: Tensor) -> Tensor:
+    """The feed-forward half of NAFNet's block (arXiv 2204.04676), ``x + W5 gate(W4 norm(x) + b4) + b5``.
+
+    Args:
+        x: ``[B, H, W, C]``, layer-normalised inside (eps 1e-6, no affine: fold it).
+        w4: ``[U, 2C, C]``, b4 ``[U, 2C]``.
+        w5: ``[U, C, C]``, the residual scale folded in; b5 ``[U, C]``.
+        index: ``[B]`` integers, the weight set of each image.
+
+    Returns:
+        ``[B, H, W, C]`` with x's dtype.
+    """
+    z = pointwise(x, w4, b4, index, normalised=True, residual=None, gated=True)
+    return pointwise(z, w5, b5, index, normalised=False, residual=x, gated=False)
+
+
+def gated_lowrank(
+    x: Tensor, weight: Tensor, bias: Tensor, a: Tensor, b: Tensor, index: Tensor, gates: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
+    """A 1x1 convolution with low-rank experts, ``x W^T + bias + scale * sum_j g_j (x A_j^T) B_j^T``.
+
+    Args:
+        x: ``[B, H, W, K]``.
+        weight: ``[N, K]``, bias ``[N]``.
+        a, b: ``[E, R, K]`` and ``[E, N, R]``, the experts' factors.
+        index: ``[B, k]`` integers, the active experts of each image.
+        gates: ``[B, k]``, their gates.
+        scale: alpha / rank.
+
+    Returns:
+        y ``[B, H, W, N]`` with x's dtype, and ``x A^T`` of the active experts in turn, ``[B, H, W, k*R]`` in float32
+        or x's wider dtype.
+    """
+    wide = torch.promote_types(x.dtype, torch.float32)
+    chosen = index.long()
+    down = torch.einsum("bhwc,bjrc->bhwjr", x.to(wide), a[chosen].to(wide))
+    low = torch.einsum("bhwjr,bj,bjnr->bhwn", down, gates.to(wide), b[chosen].to(wide))
+    y = x.to(wide) @ weight.to(wide).T + bias.to(wide) + scale * low
+    return y.to(x.dtype), down.flatten(3)
+
+
 def grouped_sum(values: Tensor, index: Tensor, sets: int) -> Tensor:
     """The sum of ``values`` [B, ...] over the images of each set: [sets, ...], zeros for a set without an image."""
     member = index == torch.arange(sets, device=index.device)[:, None]

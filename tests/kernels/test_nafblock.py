@@ -67,12 +67,14 @@ def test_block_with_local_attention(window, device):
 
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(
-    ("routing", "layout"), [("identical", "nhwc"), ("distinct", "channels_last"), ("skewed", "strided")]
+    ("routing", "layout", "channels"),
+    [("identical", "nhwc", CHANNELS), ("distinct", "channels_last", CHANNELS), ("skewed", "strided", 72)],
 )
-def test_block(routing, layout, dtype, device, assert_near):
-    block = {name: tensor.to(device) for name, tensor in block_tensors(CHANNELS).items()}
+def test_block(routing, layout, channels, dtype, device, assert_near):
+    """72 channels of float32 are too many for the feed-forward half in one launch."""
+    block = {name: tensor.to(device) for name, tensor in block_tensors(channels).items()}
     index = INDEX[routing]
-    x = torch.randn(len(index), 18, 11, CHANNELS, device=device).to(dtype)
+    x = torch.randn(len(index), 18, 11, channels, device=device).to(dtype)
     expected = plain_batch(x.double(), {name: tensor.double() for name, tensor in block.items()}, index)
     if layout == "channels_last":
         x = x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
