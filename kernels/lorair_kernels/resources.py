@@ -8,11 +8,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from lorair_kernels.launch import Launch
+from lorair_kernels.launch import Launch, Row, Table, TileT
 from lorair_kernels.plan import (
     ATTENTION,
     DEPTHWISE,
     DEPTHWISE_GRAD,
+    FEED_FORWARD,
+    GATED_LOWRANK,
     GRAD_A,
     GRAD_B,
     GROUPED_SUM,
@@ -26,15 +28,17 @@ from lorair_kernels.reference import EPS
 # Shared memory that one program may take, in bytes, by compute capability (CUDA C++ programming guide).
 SHARED_LIMIT = {80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
 STORAGE = {"fp16": 2, "bf16": 2, "fp32": 4}
-STORED = (
+KERNELS = (
     ("depthwise_gate_triton", "depthwise_gate", DEPTHWISE),
     ("depthwise_gate_triton", "gate_grad", DEPTHWISE_GRAD),
     ("depthwise_gate_triton", "depthwise_grad", DEPTHWISE_GRAD),
     ("grouped_weight_grad_triton", "grouped_weight_grad", WEIGHT_GRAD),
     ("channel_attention_triton", "attention_weights", ATTENTION),
     ("tlsc_triton", "local_mean", LOCAL_MEAN),
+    ("gated_lowrank_triton", "gated_lowrank", GATED_LOWRANK),
 )
 SIZES = ("tokens", "channels", "outputs", "height", "width")
+STORED = ("x", "weight", "w4", "w5", "a", "b", "following", "residual", "y", "d", "dx", "dy")
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,11 @@ class Variant:
         """Triton's name for an argument's type; the merge kernels read float32 whatever they write."""
         if name in ("scale", "per_pixel", "per_window"):
             return "fp32"
-        if name in ("numel", "sets", "images", "length", "window", *SIZES):
+        if name in ("numel", "sets", "images", "length", "window", "active", "rank", *SIZES):
             return "i32"
         pointers = {"index": "i32", "table": "i64", "out": self.storage}
-        stored = () if self.module == "merge_triton" else ("x", "weight", "following", "residual", "y", "d", "dx", "dy")
-        return "*" + (self.storage if name in stored else pointers.get(name, "fp32"))
+        stored = self.module != "merge_triton" and name in STORED
+        return "*" + (self.storage if stored else pointers.get(name, "fp32"))
 
 
 @dataclass(frozen=True)
@@ -74,21 +78,30 @@ class Resources:
     shared: int
 
 
-def plan_variants(storages: tuple[str, ...] = ("fp16", "fp32")) -> Iterator[Variant]:
+def plan_variants(storages: tuple[str, ...] = tuple(STORAGE)) -> Iterator[Variant]:
     """Every kernel and tile of the plan, in the forms that take most of what the block and the experts use."""
     for table in (MERGE, GRAD_A, GRAD_B):
         storage = "fp16" if table is MERGE else "fp32"
         yield from (Variant("merge_triton", table.kernel, storage, row.tile, {"EXPERTS": 3}) for row in table.rows)
     yield from (Variant("grouped_weight_grad_triton", "grouped_sum", "fp32", r.tile, {}) for r in GROUPED_SUM.rows)
     for storage in storages:
-        for module, kernel, table in STORED:
-            rows = (row for row in table.rows if STORAGE[storage] <= row.itemsize)
-            yield from (Variant(module, kernel, storage, row.tile, {}) for row in rows)
-        for row in (r for r in POINTWISE.rows if r.itemsize == STORAGE[storage]):
+        for module, kernel, table in KERNELS:
+            for row in rows_of(table, storage):
+                yield Variant(module, kernel, storage, row.tile, {})
+        for row in rows_of(FEED_FORWARD, storage):
+            flags = {"C": row.tile.channels, "EPS": EPS}
+            yield Variant("feed_forward_triton", "feed_forward", storage, row.tile, flags)
+        for row in rows_of(POINTWISE, storage):
             for gated, normalised in ((False, True), (False, False), (True, True)):
                 if row.gated in (None, gated):
                     flags = {"NORMALISED": normalised, "GATED": gated, "RESIDUAL": not normalised, "EPS": EPS}
                     yield Variant("pointwise_triton", POINTWISE.kernel, storage, row.tile, flags)
+
+
+def rows_of(table: Table[TileT], storage: str) -> Iterator[Row[TileT]]:
+    """The rows that a storage takes: those made for the fewest bytes that hold it."""
+    fewest = min(row.itemsize for row in table.rows if row.itemsize >= STORAGE[storage])
+    return (row for row in table.rows if row.itemsize == fewest)
 
 
 def compile_variant(variant: Variant, capability: int) -> Resources:

@@ -19,8 +19,9 @@ def test_every_kernel_compiles_without_spilling_within_shared_memory():
     assert {row[0] for row in rows} == {"sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"}
     assert {row[5].split()[0] for row in rows} == {
         "merge", "merge_grad_a", "merge_grad_b", "pointwise", "depthwise_gate", "gate_grad", "depthwise_grad",
-        "grouped_weight_grad", "grouped_sum", "attention_weights", "local_mean",
+        "grouped_weight_grad", "grouped_sum", "feed_forward", "gated_lowrank", "attention_weights", "local_mean",
     }  # fmt: skip
+    assert {row[5].split()[1] for row in rows} == {"fp16", "bf16", "fp32"}
     assert [row for row in rows if int(row[2]) > 0] == [], "these kernels spill registers"
     assert [row for row in rows if float(row[3]) >= float(row[4])] == [], "these need more shared memory than there is"
 
