@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lorair_kernels.launch import Launch, Row, Table, TileT
 from lorair_kernels.plan import (
@@ -28,7 +29,7 @@ from lorair_kernels.reference import EPS
 # Shared memory that one program may take, in bytes, by compute capability (CUDA C++ programming guide).
 SHARED_LIMIT = {80: 166_912, 86: 101_376, 89: 101_376, 90: 232_448, 100: 232_448, 120: 101_376}
 STORAGE = {"fp16": 2, "bf16": 2, "fp32": 4}
-KERNELS = (
+KERNELS: tuple[tuple[str, str, Table[Any]], ...] = (
     ("depthwise_gate_triton", "depthwise_gate", DEPTHWISE),
     ("depthwise_gate_triton", "gate_grad", DEPTHWISE_GRAD),
     ("depthwise_gate_triton", "depthwise_grad", DEPTHWISE_GRAD),
