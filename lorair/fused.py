@@ -5,71 +5,148 @@ Activations remain [B, C, H, W] in channels_last memory, so the kernels' [B, H, 
 """
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from lorair_kernels import BlockWeights, PackedExperts, naf_block, pointwise
+from lorair_kernels import BlockWeights, PackedExperts, naf_block, pointwise, top_expert
 from torch import Tensor, nn
 
+from lorair.cuda_graphs import GraphedCalls
 from lorair.experts import ExpertConv2d
 from lorair.restorer import NAFBlock, RestorationNet
 
+# A weight set of the published network is 137 MB in 16 bits; more images of soft gates run one part after another.
+MOST_SETS = 8
+
+
+@dataclass(frozen=True)
+class ConvSets:
+    """A convolution's weight sets: ``[U, N, K]`` where it is pointwise, else ``[U, cout, cin, k, k]``, and its bias."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+WeightSets = Mapping[str, "BlockWeights | ConvSets"]
+
 
 @dataclass
-class Choice:
-    """The weight set of each image of the batch that runs, int32 [B]."""
+class Running:
+    """What the leaves compute with in the call that runs: U weight sets by leaf, and each image's, int32 [B]."""
 
-    index: Tensor
+    sets: WeightSets = field(default_factory=dict)
+    index: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int32))
 
 
-class FusedNet:
-    """A U-Net for inference, merged for ``gates`` [U, E]: image i is restored by the weights of row ``index[i]``."""
+class FusedRestorer:
+    """A U-Net with experts, run by the kernels; a mixed batch at once, without asking the GPU for a value.
 
-    def __init__(self, net: RestorationNet, gates: Tensor) -> None:
-        convs = {name: module for name, module in net.named_modules() if isinstance(module, ExpertConv2d)}
-        packed = PackedExperts.pack(
-            [c.weight for c in convs.values()],
-            [c.a for c in convs.values()],
-            [c.b for c in convs.values()],
-            net.intro.scale,
-        )
-        self._sets = dict(zip(convs, packed.merge(gates), strict=True))
-        self._choice = Choice(torch.zeros(1, dtype=torch.int32))
+    Without gradients, gates of one expert (``one_hot``) choose from a bank of merged sets, one per expert and one
+    without any, and others are merged image by image; either is a CUDA graph per image size. With gradients every
+    step merges anew.
+    """
+
+    def __init__(self, net: RestorationNet, one_hot: bool) -> None:
+        self._convs = {name: module for name, module in net.named_modules() if isinstance(module, ExpertConv2d)}
+        self._leaves: dict[str, FusedBlock | SetConv2d] = {}
+        self._running = Running()
         self._net = self._exchanged(net, "")
+        self._scale, self._experts = net.intro.scale, len(net.intro.a)
+        self._one_hot = one_hot
+        self.forget()
 
-    def __call__(self, images: Tensor, prior: Tensor, index: Tensor) -> Tensor:
-        """Images ``[B, 3, H, W]``, prior ``[B, P]``, index int32 ``[B]`` -> restored ``[B, 3, H, W]``."""
-        self._choice.index = index
+    def __call__(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
+        """Images ``[B, 3, H, W]``, prior ``[B, P]``, gates ``[B, E]`` -> restored ``[B, 3, H, W]``.
+
+        Where one-hot gates were promised, an image whose gates are neither one-hot nor all zero becomes NaN.
+        """
+        if torch.is_grad_enabled():
+            return self._by_bank(images, prior, gates) if self._one_hot else self._by_image(images, prior, gates)
+        if self._one_hot:
+            return self._graphed_by_bank(images, prior, gates)
+        parts = zip(*(x.split(MOST_SETS) for x in (images, prior, gates)), strict=True)
+        return torch.cat([self._graphed_by_image(*part) for part in parts])
+
+    def forget(self) -> None:
+        """Drop what was made of the parameters; to be called when one has changed."""
+        self._packed: PackedExperts | None = None
+        self._bank: WeightSets | None = None
+        self._graphed_by_bank = GraphedCalls(self._by_bank)
+        self._graphed_by_image = GraphedCalls(self._by_image)
+
+    def _by_bank(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
+        sets = self._bank
+        if sets is None:
+            choices = torch.eye(self._experts + 1, self._experts, dtype=gates.dtype, device=gates.device)
+            sets = self._merged(choices)
+            self._bank, self._packed = None if torch.is_grad_enabled() else sets, None
+        largest = gates.amax(1)
+        index = torch.where(largest > 0, top_expert(gates), self._experts)
+        restored = self._run(images, prior, sets, index)
+        kept = (largest == gates.sum(1)) & ((largest == 0) | (largest == 1))
+        return restored.where(kept[:, None, None, None], torch.nan)
+
+    def _by_image(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
+        index = torch.arange(len(images), dtype=torch.int32, device=images.device)
+        return self._run(images, prior, self._merged(gates), index)
+
+    def _run(self, images: Tensor, prior: Tensor, sets: WeightSets, index: Tensor) -> Tensor:
+        self._running.sets, self._running.index = sets, index.to(torch.int32)
         return self._net(images, prior)
+
+    def _merged(self, gates: Tensor) -> WeightSets:
+        """The weight sets of gates [U, E], folded as the leaves take them."""
+        merged = dict(zip(self._convs, self._pack().merge(gates), strict=True))
+        return {name: leaf.folded(merged) for name, leaf in self._leaves.items()}
+
+    def _pack(self) -> PackedExperts:
+        packed = self._packed
+        if packed is None:
+            convs = self._convs.values()
+            packed = PackedExperts.pack(
+                [c.weight for c in convs], [c.a for c in convs], [c.b for c in convs], self._scale
+            )
+            self._packed = None if torch.is_grad_enabled() else packed
+        return packed
 
     def _exchanged(self, module: nn.Module, name: str) -> nn.Module:
         """The module with fused leaves; everything else is shared with the original."""
         if isinstance(module, NAFBlock):
-            sets = {f"{key.removeprefix(name)}.weight": w for key, w in self._sets.items() if key.startswith(name)}
-            return FusedBlock(module, sets, self._choice)
-        if isinstance(module, ExpertConv2d):
-            return SetConv2d(module, self._sets[name.removesuffix(".")], self._choice)
+            self._leaves[name] = FusedBlock(module, name, self._running)
+        elif isinstance(module, ExpertConv2d):
+            self._leaves[name] = SetConv2d(module, name, self._running)
+        if name in self._leaves:
+            return self._leaves[name]
         twin = copy.copy(module)
-        twin._modules = {child: self._exchanged(m, f"{name}{child}.") for child, m in module.named_children()}
+        prefix = f"{name}." if name else ""
+        twin._modules = {child: self._exchanged(m, prefix + child) for child, m in module.named_children()}
         return twin
 
 
 class FusedBlock(nn.Module):
     """A NAFBlock computed by :func:`lorair_kernels.naf_block`."""
 
-    def __init__(self, block: NAFBlock, sets: dict[str, Tensor], choice: Choice) -> None:
+    def __init__(self, block: NAFBlock, name: str, running: Running) -> None:
         super().__init__()
-        self.weights = BlockWeights.fold(dict(block.named_parameters()) | sets, block.beta.dtype)
+        self.tensors = dict(block.named_parameters())
+        self.name, self.running = name, running
         self.window = block.attention.window
-        self.choice = choice
+
+    def folded(self, merged: Mapping[str, Tensor]) -> BlockWeights:
+        prefix = f"{self.name}."
+        sets = {f"{key.removeprefix(prefix)}.weight": w for key, w in merged.items() if key.startswith(prefix)}
+        return BlockWeights.fold(self.tensors | sets, storage_dtype(self.tensors["beta"]))
 
     def forward(self, x: Tensor) -> Tensor:
+        weights = self.running.sets[self.name]
+        assert isinstance(weights, BlockWeights)
         height, width = x.shape[-2:]
         local = self.window is not None and (self.window < height or self.window < width)
         window = (min(self.window or height, height), min(self.window or width, width)) if local else None
-        y = naf_block(x.permute(0, 2, 3, 1), self.weights, self.choice.index, window)
-        return y.permute(0, 3, 1, 2)
+        maps = x.permute(0, 2, 3, 1).to(weights.conv1.weight.dtype)
+        return naf_block(maps, weights, self.running.index, window).permute(0, 3, 1, 2)
 
 
 class SetConv2d(nn.Module):
@@ -79,20 +156,30 @@ class SetConv2d(nn.Module):
     torch with the images as groups.
     """
 
-    def __init__(self, conv: ExpertConv2d, weight: Tensor, choice: Choice) -> None:
+    def __init__(self, conv: ExpertConv2d, name: str, running: Running) -> None:
         super().__init__()
-        bias = weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
-        self.size, self.padding = conv.kernel_size[0], conv.padding
+        self.bias = conv.bias
+        self.out_channels, self.size, self.padding = conv.out_channels, conv.kernel_size[0], conv.padding
         self.is_pointwise = conv.kernel_size == conv.stride
-        self.weight = weight.permute(0, 1, 3, 4, 2).flatten(2).contiguous() if self.is_pointwise else weight
-        self.bias = bias.float().expand(len(weight), -1).contiguous() if self.is_pointwise else bias
-        self.choice = choice
+        self.name, self.running = name, running
+
+    def folded(self, merged: Mapping[str, Tensor]) -> ConvSets:
+        weight = merged[self.name]
+        dtype = storage_dtype(weight)
+        bias = weight.new_zeros(self.out_channels) if self.bias is None else self.bias
+        if not self.is_pointwise:
+            return ConvSets(weight.to(dtype), bias.to(dtype))
+        rows = weight.permute(0, 1, 3, 4, 2).flatten(2).to(dtype).contiguous()
+        return ConvSets(rows, bias.float().expand(len(weight), -1).contiguous())
 
     def forward(self, x: Tensor) -> Tensor:
+        sets, index = self.running.sets[self.name], self.running.index
+        assert isinstance(sets, ConvSets)
+        x = x.to(sets.weight.dtype)
         if self.is_pointwise:
-            return pointwise(self.patches(x), self.weight, self.bias, self.choice.index).permute(0, 3, 1, 2)
+            return pointwise(self.patches(x), sets.weight, sets.bias, index).permute(0, 3, 1, 2)
         batch, height, width = x.shape[0], *x.shape[-2:]
-        weight, bias = self.weight[self.choice.index].flatten(0, 1), self.bias.repeat(batch)
+        weight, bias = sets.weight[index].flatten(0, 1), sets.bias.repeat(batch)
         y = F.conv2d(x.reshape(1, -1, height, width), weight, bias, padding=self.padding, groups=batch)
         return y.view(batch, -1, height, width).contiguous(memory_format=torch.channels_last)
 
@@ -102,3 +189,9 @@ class SetConv2d(nn.Module):
         batch, channels, height, width = x.shape
         squares = x.permute(0, 2, 3, 1).reshape(batch, height // k, k, width // k, k, channels)
         return squares.transpose(2, 3).reshape(batch, height // k, width // k, k * k * channels)
+
+
+def storage_dtype(parameter: Tensor) -> torch.dtype:
+    """What the kernels store activations and weights as: the parameters' type, under autocast autocast's."""
+    device = parameter.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else parameter.dtype

@@ -46,7 +46,7 @@ class LoRAIR(nn.Module):
         self.config = config
         experts = len(config.degradations)
         self.router = Router(config.router, experts)
-        self.restorer = Restorer(config.restorer, config.router.prior_dim, experts, backend)
+        self.restorer = Restorer(config.restorer, config.router.prior_dim, experts, config.router.top_k, backend)
         self.register_buffer("mean_priors", None)
 
     @property

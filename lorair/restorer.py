@@ -7,7 +7,7 @@ norm and the 1x1 convolutions want.
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ from lorair.config import RestorerConfig
 from lorair.experts import ExpertConv2d
 
 if TYPE_CHECKING:
-    from lorair.fused import FusedNet
+    from lorair.fused import FusedRestorer
 
 Backend = Literal["auto", "triton", "torch"]
 Conv = Callable[..., ExpertConv2d]
@@ -178,26 +178,34 @@ class RestorationNet(nn.Module):
 class Restorer(nn.Module):
     """The U-Net with its experts: every image is restored by the weights that its gates merge.
 
-    Images with equal gates share one merged weight set, so a mixed batch costs what the plain network costs.
-    Without gradients the sets are kept for the next call, at most ``cache_size`` of them, until a parameter
-    changes (written through ``.data``, a change goes unseen: call :meth:`forget`).
+    ``top_k`` promises how many gates of an image are not zero, None promises nothing. ``backend`` says what computes:
+    ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed batch at once; ``"torch"`` torch; ``"auto"`` torch
+    too, until the kernels have been measured on a GPU.
 
-    ``backend`` says what computes without gradients: ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed
-    batch at once; ``"torch"`` torch; ``"auto"`` torch too, until the kernels have been measured on a GPU. With
-    gradients it is torch.
+    By torch, images with equal gates share one merged weight set, so a mixed batch costs what the plain network costs.
+    Without gradients what was merged is kept for the next call, by torch at most ``cache_size`` sets, until a parameter
+    changes (written through ``.data``, a change goes unseen: call :meth:`forget`).
     """
 
-    def __init__(self, config: RestorerConfig, prior_dim: int, experts: int, backend: Backend = "auto") -> None:
+    def __init__(
+        self,
+        config: RestorerConfig,
+        prior_dim: int,
+        experts: int,
+        top_k: int | None = None,
+        backend: Backend = "auto",
+    ) -> None:
         super().__init__()
         if backend not in get_args(Backend):
             raise ValueError(f"backend must be one of {', '.join(get_args(Backend))}; got {backend!r}")
         self.backend = backend
         self.net = RestorationNet(config, prior_dim, experts)
         self.width = config.width
+        self.top_k = top_k
         self.cache_size = experts
         self._merged: OrderedDict[tuple[float, ...], dict[str, Tensor]] = OrderedDict()
         self._merged_from: tuple[tuple[int, int], ...] = ()
-        self._fused: tuple[list[tuple[float, ...]], FusedNet] | None = None
+        self._fused: FusedRestorer | None = None
 
     def forward(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
         """Restore images by their priors and gates; zero gates restore without experts.
@@ -211,7 +219,8 @@ class Restorer(nn.Module):
             ``[B, 3, H, W]``, not clamped.
         """
         if self._runs_fused(images):
-            return self._restore_fused(images, prior, gates)
+            self._forget_if_changed()
+            return self._fused_restorer()(images, prior, gates)
         parts: list[Tensor] = []
         order: list[int] = []
         for members in self._groups(gates, images):
@@ -238,7 +247,12 @@ class Restorer(nn.Module):
     def forget(self) -> None:
         """Drop the merged weights that are kept."""
         self._merged.clear()
-        self._fused = None
+        if self._fused is not None:
+            self._fused.forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy of the module starts with nothing merged."""
+        return {**self.__dict__, "_merged": OrderedDict(), "_merged_from": (), "_fused": None}
 
     def extra_repr(self) -> str:
         return f"backend={self.backend!r}"
@@ -250,8 +264,6 @@ class Restorer(nn.Module):
             self._merged_from = source
 
     def _runs_fused(self, images: Tensor) -> bool:
-        if self.backend == "torch" or torch.is_grad_enabled():
-            return False
         if self.backend == "triton" and not runs_triton(images):
             raise ValueError(
                 f"backend 'triton' needs the triton package and an NVIDIA GPU of compute capability 8.0 or above; "
@@ -259,18 +271,11 @@ class Restorer(nn.Module):
             )
         return self.backend == "triton"  # "auto" takes the kernels once they have been measured on a GPU
 
-    def _restore_fused(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
-        """The whole batch at once; one-hot gates choose from the bank, others get a weight set per distinct row."""
-        from lorair.fused import FusedNet
+    def _fused_restorer(self) -> "FusedRestorer":
+        from lorair.fused import FusedRestorer
 
-        rows = [tuple(row) for row in gates.tolist()]
-        bank = [tuple(row) for row in torch.eye(gates.shape[1]).tolist()]
-        vectors = bank if set(rows) <= set(bank) else list(dict.fromkeys(rows))
-        self._forget_if_changed()
-        if self._fused is None or self._fused[0] != vectors:
-            self._fused = vectors, FusedNet(self.net, gates.new_tensor(vectors))
-        index = torch.tensor([vectors.index(row) for row in rows], dtype=torch.int32, device=images.device)
-        return self._fused[1](images, prior, index)
+        self._fused = self._fused or FusedRestorer(self.net, one_hot=self.top_k == 1)
+        return self._fused
 
     def _merge(self, gates: Tensor) -> dict[str, Tensor]:
         return {

@@ -1,11 +1,13 @@
 """The restorer by the fused kernels, in Triton's interpreter where there is no GPU, against the torch restorer."""
 
+import copy
 from dataclasses import replace
 
 import pytest
 import torch
 from lorair_kernels import runs_triton
 
+from lorair import fused
 from lorair import restorer as restorer_module
 from lorair.model import LoRAIR
 
@@ -22,11 +24,17 @@ GATES = {
 
 
 @pytest.fixture
-def model(make_model, small_config, device):
+def top_k():
+    return 1
+
+
+@pytest.fixture
+def model(make_model, small_config, device, top_k):
     restorer = replace(
         small_config.restorer, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,), local_window=24
     )
-    return make_model(config=replace(small_config, degradations=("noise", "rain"), restorer=restorer)).to(device)
+    config = replace(small_config, degradations=("noise", "rain"), restorer=restorer)
+    return make_model(top_k, config=config).to(device)
 
 
 @pytest.fixture
@@ -42,16 +50,31 @@ def restore(model, images, gates, backend):
 
 
 @pytest.mark.parametrize(
-    ("gates", "size"), [("one-hot", (17, 23)), ("soft", (17, 23)), ("none", (9, 4)), ("one-hot", (35, 15))]
+    ("gates", "size", "top_k"),
+    [
+        ("one-hot", (17, 23), 1),
+        ("one-hot", (35, 15), 2),
+        ("soft", (17, 23), 2),
+        ("none", (9, 4), 1),
+        ("none", (9, 4), 2),
+    ],
 )
-def test_a_mixed_batch_is_what_torch_makes_of_it(model, gates, size, device):
+def test_a_mixed_batch_is_what_torch_makes_of_it(model, gates, size, device, monkeypatch):
+    monkeypatch.setattr(fused, "MOST_SETS", 2)
     images = torch.rand(3, 3, *size, device=device)
     gates = torch.tensor(GATES[gates])
     expected = restore(model, images, gates, "torch")
-    fused = restore(model, images, gates, "triton")
+    restored = restore(model, images, gates, "triton")
     change = (expected - images).norm()
-    assert fused.shape == expected.shape
-    assert (fused - expected).norm() < 1e-4 * change
+    assert restored.shape == expected.shape
+    assert (restored - expected).norm() < 1e-4 * change
+
+
+def test_gates_that_break_their_promise_are_not_restored_wrongly(model, device):
+    images, gates = torch.rand(4, 3, 8, 8, device=device), torch.tensor([[0.5, 0.5], [1, 0], [0.5, 0], [1, 1]])
+    restored = restore(model, images, gates, "triton")
+    assert restored.isnan().flatten(1).all(1).tolist() == [True, False, True, True]
+    assert restored[1].isfinite().all()
 
 
 def test_a_changed_parameter_is_seen(model, device):
@@ -75,9 +98,54 @@ def test_the_backend_is_named_and_checked(small_config, monkeypatch):
         restore(model, torch.rand(1, 3, 16, 16), torch.tensor([[1.0, 0]]), "triton")
 
 
-def test_with_gradients_it_is_torch(model, device):
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_gradients_are_those_of_torch(model, device, top_k):
+    images, prior = (
+        torch.rand(3, 3, 16, 24, device=device),
+        torch.randn(3, model.config.router.prior_dim, device=device),
+    )
+    gates = torch.tensor(GATES["one-hot" if top_k == 1 else "soft"], device=device)
+    gradients = {}
+    for backend in ("torch", "triton"):
+        model.restorer.backend = backend
+        model.zero_grad()
+        model.restorer(images, prior, gates).square().sum().backward()
+        parameters = model.restorer.net.named_parameters()
+        gradients[backend] = {name: p.grad.double() for name, p in parameters if p.grad is not None}
+    assert gradients["triton"].keys() == gradients["torch"].keys()
+    for name, expected in gradients["torch"].items():
+        error = (gradients["triton"][name] - expected).norm()
+        assert error <= 1e-3 * expected.norm() + 1e-6, name
+
+
+def test_a_copy_starts_with_nothing_merged(model, device):
+    images, gates = torch.rand(1, 3, 8, 8, device=device), torch.tensor([[1.0, 0]])
+    restored = restore(model, images, gates, "triton")
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        model.restorer.net.ending.weight.mul_(2)
+    torch.testing.assert_close(restore(twin, images, gates, "triton"), restored)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no NVIDIA GPU")
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_a_cuda_graph_serves_every_routing_without_asking_the_gpu(model, device, top_k):
+    images, prior = (
+        torch.rand(3, 3, 16, 24, device=device),
+        torch.randn(3, model.config.router.prior_dim, device=device),
+    )
+    routings = [torch.tensor(rows, device=device) for rows in ([[1.0, 0]] * 3, GATES["one-hot"], GATES["none"])]
+    expected = [restore(model, images, gates, "torch") for gates in routings]
     model.restorer.backend = "triton"
-    prior = torch.randn(1, model.config.router.prior_dim, device=device)
-    gates = torch.tensor([[1.0, 0]], device=device)
-    model.restorer(torch.rand(1, 3, 16, 16, device=device), prior, gates).sum().backward()
-    assert model.restorer.net.intro.a.grad is not None
+    prior = torch.randn(3, model.config.router.prior_dim, generator=torch.Generator().manual_seed(1)).to(device)
+    with torch.inference_mode():
+        for gates in routings[:2]:
+            model.restorer(images, prior, gates)  # compiles, then records
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            replayed = [model.restorer(images, prior, gates) for gates in routings]
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    for got, wanted in zip(replayed, expected, strict=True):
+        assert (got - wanted).norm() < 1e-3 * (wanted - images).norm()

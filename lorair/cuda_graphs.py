@@ -1,0 +1,56 @@
+"""Calls on the GPU replayed as CUDA graphs, one for each set of input shapes."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Call = Callable[..., Tensor]
+
+
+class GraphedCalls:
+    """A function of CUDA tensors whose launches are recorded once per set of shapes and then replayed.
+
+    The first call of a set runs the function itself, which compiles what it needs and spares sizes that never return
+    from being recorded; the second records. The ``keep`` sets used last are kept. The function must not read values
+    back from the GPU, and whatever else it reads must stay where it is. On other devices it is simply called.
+    """
+
+    def __init__(self, function: Call, keep: int = 8) -> None:
+        self._function = function
+        self._keep = keep
+        self._replays: OrderedDict[object, Call | None] = OrderedDict()
+        self._pool: Any = None
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        if not all(x.is_cuda for x in inputs):
+            return self._function(*inputs)
+        key = tuple((x.shape, x.dtype, x.device) for x in inputs)
+        if key not in self._replays:
+            call, self._replays[key] = self._function, None
+        else:
+            call = self._replays[key] or self._record(inputs)
+            self._replays[key] = call
+        self._replays.move_to_end(key)
+        if len(self._replays) > self._keep:
+            self._replays.popitem(last=False)
+        return call(*inputs)
+
+    def _record(self, inputs: tuple[Tensor, ...]) -> Call:
+        """The function for inputs of these shapes, as a graph; all graphs share one pool of memory."""
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        with torch.inference_mode(False):  # an inference tensor could not be written to outside inference mode
+            places = [torch.empty_like(x) for x in inputs]
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool):
+            result = self._function(*places)
+
+        def replay(*inputs: Tensor) -> Tensor:
+            for place, x in zip(places, inputs, strict=True):
+                place.copy_(x)
+            graph.replay()
+            return result.clone()
+
+        return replay
