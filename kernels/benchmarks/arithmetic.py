@@ -78,6 +78,18 @@ def feed_forward_work(tokens: int, channels: int, itemsize: int = 2, sets: int =
     return Work(itemsize * (2 * tokens * channels + 3 * sets * channels**2), 6 * tokens * channels**2)
 
 
+def lowrank_work(tokens: int, inputs: int, outputs: int, ranks: int, itemsize: int = 2) -> Work:
+    """A 1x1 convolution with ``ranks`` active ranks beside it, their products written in float32."""
+    plain = convolution_work(tokens, inputs, outputs, itemsize)
+    factors = ranks * (inputs + outputs)
+    return Work(plain.bytes + itemsize * factors + 4 * tokens * ranks, plain.flops + 2 * tokens * factors)
+
+
+def weight_grad_work(tokens: int, inputs: int, outputs: int, itemsize: int = 2) -> Work:
+    """The gradient of a 1x1 convolution's weight, written in float32."""
+    return Work(itemsize * tokens * (inputs + outputs) + 4 * inputs * outputs, 2 * tokens * inputs * outputs)
+
+
 def local_mean_work(tokens: int, windows: int, channels: int, itemsize: int = 2) -> Work:
     """The local mean: the map read, a mean for each window written."""
     return Work(itemsize * channels * (tokens + windows), 0)

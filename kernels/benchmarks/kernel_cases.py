@@ -7,11 +7,24 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from arithmetic import Work, attention_work, convolution_work, depthwise_work, local_mean_work, merge_work
+from arithmetic import (
+    Work,
+    attention_work,
+    convolution_work,
+    depthwise_work,
+    feed_forward_work,
+    local_mean_work,
+    lowrank_work,
+    merge_work,
+    weight_grad_work,
+)
 from lorair_kernels import (
     PackedExperts,
     attention_weights,
     depthwise_gate,
+    feed_forward,
+    gated_lowrank,
+    grouped_weight_grad,
     local_mean_nhwc,
     merge_experts,
     pointwise,
@@ -45,6 +58,10 @@ def kernel_cases(config: ModelConfig, device: str, size: int = 1024) -> list[Cas
         product_case(deep * width, size // deep, device),
         depthwise_case(width, size // 2, device),
         depthwise_case(deep * width, size // deep, device),
+        feed_forward_case(width, size // 2, device),
+        feed_forward_case(4 * width, size // 4, device),
+        lowrank_case(deep * width, size // deep, config, device),
+        weight_grad_case(deep * width, size // deep, device),
         attention_case(deep * width, device),
         local_mean_case(width, size // 2, size * 3 // 8, device),
     ]
@@ -122,6 +139,47 @@ def depthwise_case(channels: int, side: int, device: str) -> Case:
     bias, index = torch.randn(1, 2 * channels, device=device), torch.zeros(1, dtype=torch.int32, device=device)
     work = depthwise_work(side**2, channels, DTYPE.itemsize)
     return _map_case("depthwise_gate", x, work, depthwise_gate, reference.depthwise_gate, (x, weight, bias, index))
+
+
+def feed_forward_case(channels: int, side: int, device: str) -> Case:
+    """Both 1x1 convolutions of the block's second half, beside the two launches of ``pointwise``."""
+    x = torch.randn(1, side, side, channels, device=device).to(DTYPE)
+    w4, w5 = ((torch.randn(1, n * channels, channels, device=device) / channels**0.5).to(DTYPE) for n in (2, 1))
+    b4, b5 = (torch.randn(1, n * channels, device=device) for n in (2, 1))
+    row_sums, index = w4.float().sum(-1), torch.zeros(1, dtype=torch.int32, device=device)
+
+    def kernel(x: Tensor, w4: Tensor, b4: Tensor, w5: Tensor, b5: Tensor, index: Tensor) -> Tensor:
+        return feed_forward(x, w4, b4, row_sums, w5, b5, index)
+
+    def two_launches(x: Tensor, w4: Tensor, b4: Tensor, w5: Tensor, b5: Tensor, index: Tensor) -> Tensor:
+        return pointwise(pointwise(x, w4, b4, index, row_sums, None, True), w5, b5, index, None, x)
+
+    arguments = (x, w4, b4, w5, b5, index)
+    work = feed_forward_work(side**2, channels, DTYPE.itemsize)
+    case = _map_case("feed_forward", x, work, kernel, reference.feed_forward, arguments)
+    two = Form(two_launches, arguments, PEER * TOLERANCE[DTYPE], "graph")
+    return replace(case, forms={**case.forms, "pointwise twice": two})
+
+
+def lowrank_case(channels: int, side: int, config: ModelConfig, device: str) -> Case:
+    """conv1 of a block with two experts of an image unmerged."""
+    x, weight, bias, _ = _pointwise_inputs(channels, side, device)
+    rank, experts = config.restorer.rank, max(2, len(config.degradations))
+    a, b = ((torch.randn(experts, *shape, device=device) / channels**0.5).to(DTYPE) for shape in
+            ((rank, channels), (2 * channels, rank)))  # fmt: skip
+    index = torch.tensor([[0, 1]], dtype=torch.int32, device=device)
+    gates = torch.tensor([[0.3, 0.7]], device=device)
+    work = lowrank_work(side**2, channels, 2 * channels, 2 * rank, DTYPE.itemsize)
+    arguments = (x, weight[0], bias[0], a, b, index, gates, config.restorer.scale)
+    return _map_case("gated_lowrank", x, work, gated_lowrank, reference.gated_lowrank, arguments)
+
+
+def weight_grad_case(channels: int, side: int, device: str) -> Case:
+    x = torch.randn(1, side, side, channels, device=device).to(DTYPE)
+    dy = torch.randn(1, side, side, 2 * channels, device=device).to(DTYPE)
+    work = weight_grad_work(side**2, channels, 2 * channels, DTYPE.itemsize)
+    arguments = (x, dy, torch.zeros(1, dtype=torch.int32, device=device), 1)
+    return _map_case("grouped_weight_grad", x, work, grouped_weight_grad, reference.grouped_weight_grad, arguments)
 
 
 def attention_case(channels: int, device: str, batch: int = 4) -> Case:

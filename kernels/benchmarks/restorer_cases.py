@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -14,13 +15,14 @@ from torch import Tensor
 
 from lorair.config import ModelConfig
 from lorair.experts import ExpertConv2d
-from lorair.fused import FusedNet
+from lorair.fused import FusedRestorer
 from lorair.official import restorer_name
 from lorair.restorer import RestorationNet
 
 DTYPE = torch.float16
 TOLERANCE = 5e-3  # of what the restorer adds to the image, and float32's with TF32 products, gradients included
 GRADIENT_TOLERANCE = 2e-2
+BFLOAT16_TOLERANCE = 1e-1
 # The published form moves some 27 times the fused plan's bytes: four images of 1024 pixels a side take about 0.4 s.
 PUBLISHED_PIXELS = 4 * 1024**2
 
@@ -37,38 +39,38 @@ class RestorerCases:
         self.device = device
         self.exact = random_restorer(self.config).to(device)
         self.half = deepcopy(self.exact).to(DTYPE)
-        bank = torch.eye(len(config.degradations), dtype=DTYPE, device=device)
-        self.bank = FusedNet(self.half.net, bank)
-        self.one_set = FusedNet(self.half.net, bank[:1])
+        self.by_bank = FusedRestorer(self.half.net, one_hot=True)
+        self.by_image = FusedRestorer(self.half.net, one_hot=False)
         self.published = _published(self.config, published_params(self.exact.net)).to(device)
 
     def case(self, size: int, batch: int, compiled: bool = False) -> Case:
         """A batch of ``size`` x ``size`` images, image i by expert i modulo E; by torch.compile too where asked.
 
-        The plain network, which the mixed batch is compared with, restores all images by expert 0.
+        The plain network, which the mixed batch is compared with, restores all images by expert 0; with soft gates
+        every image has weights of its own, merged in the call.
         """
         experts = len(self.config.degradations)
         torch.manual_seed(0)
         images = torch.rand(batch, 3, size, size, device=self.device)
         prior = torch.randn(batch, self.config.router.prior_dim, device=self.device)
-        chosen = torch.arange(batch, device=self.device) % experts
         bank = torch.eye(experts, device=self.device)
-        gates, first = bank[chosen], bank[torch.zeros_like(chosen)]
+        gates, first = bank[torch.arange(batch, device=self.device) % experts], bank[:1].expand(batch, -1)
+        soft = torch.rand(batch, experts, device=self.device).softmax(1)
         half = images.to(DTYPE).contiguous(memory_format=torch.channels_last), prior.to(DTYPE)
-        forms = {
-            "fused, mixed experts": Form(self.bank, (*half, chosen.int()), TOLERANCE, "graph"),
-            "fused, plain network": Form(
-                self.one_set, (*half, torch.zeros_like(chosen).int()), TOLERANCE, "graph",
-                expected=lambda: self.restored(images, prior, first),
-            ),
-            "eager channels_last": Form(self.half, (*half, gates.to(DTYPE)), TOLERANCE),
-        }  # fmt: skip
+        forms = {"fused, mixed experts": Form(self.by_bank, (*half, gates.to(DTYPE)), TOLERANCE)}
+        for name, call, routed in (
+            ("fused, plain network", self.by_bank, first),
+            ("fused, soft gates", self.by_image, soft),
+        ):
+            expected = partial(self.restored, images, prior, routed)
+            forms[name] = Form(call, (*half, routed.to(DTYPE)), TOLERANCE, expected=expected)
+        forms["eager channels_last"] = Form(self.half, (*half, gates.to(DTYPE)), TOLERANCE)
         if self.config.restorer.local_window is None and batch * size**2 <= PUBLISHED_PIXELS:
             forms["published, float32"] = Form(self.published, (images, prior, gates), TOLERANCE)
         if compiled:
             forms["torch.compile"] = Form(
                 self.merged_net(bank[0]), half, TOLERANCE, "max-autotune",
-                expected=lambda: self.restored(images, prior, first),
+                expected=partial(self.restored, images, prior, first),
             )  # fmt: skip
         work = restorer_work(self.config.restorer, size, batch, min(batch, experts), DTYPE.itemsize)
         what = "restorer" if self.config.restorer.local_window is None else "restorer, local mean"
@@ -112,8 +114,10 @@ def training_case(config: ModelConfig, device: str, size: int = 256, batch: int 
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return step(*arguments)
 
+    fused = FusedRestorer(restorer.net, one_hot=True)
     forms = {
-        "merged per gate vector": Form(step, arguments, GRADIENT_TOLERANCE),
+        "torch, merged per gate vector": Form(step, arguments, GRADIENT_TOLERANCE),
+        "fused, bfloat16": Form(_step(fused, ours, torch.bfloat16), arguments, BFLOAT16_TOLERANCE),
         "published": Form(_step(published, [theirs[name] for name in factors]), arguments, GRADIENT_TOLERANCE),
     }
     # Each convolution is one product forward and two back: in its input, and in its weight, from which the factors'.
@@ -122,13 +126,16 @@ def training_case(config: ModelConfig, device: str, size: int = 256, batch: int 
     return Case("fine-tuning step", f"{batch}x3x{size}x{size}", torch.float32, work, forms, exact)
 
 
-def _step(restorer: Callable[..., Tensor], factors: list[Tensor]) -> Callable[..., Tensor]:
+def _step(
+    restorer: Callable[..., Tensor], factors: list[Tensor], autocast: torch.dtype | None = None
+) -> Callable[..., Tensor]:
     """Degraded and clean images, prior and gates -> the gradients of all factors in one row of numbers."""
 
     def step(degraded: Tensor, clean: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
         with torch.enable_grad():
-            loss = F.mse_loss(restorer(degraded, prior, gates), clean)
-            gradients = torch.autograd.grad(loss, factors)
+            with torch.autocast(degraded.device.type, autocast, enabled=autocast is not None):
+                restored = restorer(degraded, prior, gates)
+            gradients = torch.autograd.grad(F.mse_loss(restored.float(), clean), factors)
         return torch.cat([gradient.flatten() for gradient in gradients])
 
     return step
