@@ -1,8 +1,10 @@
 """What a model is made of: frozen dataclasses and named presets as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lorair.plain_data import dataclass_from_dict
 
 
 @dataclass(frozen=True)
@@ -111,8 +113,6 @@ PRESETS: dict[str, ModelConfig] = {
     ),
 }
 
-T = TypeVar("T")
-
 
 def config_to_dict(config: ModelConfig) -> dict[str, Any]:
     """Plain data (numbers, strings, lists, dicts) that :func:`config_from_dict` reads back."""
@@ -121,39 +121,10 @@ def config_to_dict(config: ModelConfig) -> dict[str, Any]:
 
 def config_from_dict(data: Mapping[str, Any]) -> ModelConfig:
     """The inverse of :func:`config_to_dict`. ValueError names a field that is missing, unknown or of a wrong type."""
-    return _build(ModelConfig, data, "config")
+    return dataclass_from_dict(ModelConfig, data, "config")
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-
-def _build(cls: type[T], data: Any, where: str) -> T:  # noqa: ANN401
-    if not isinstance(data, Mapping):
-        raise ValueError(f"{where} must be a mapping; got {type(data).__name__}")
-    assert is_dataclass(cls)
-    names = [field.name for field in fields(cls)]
-    if unknown := sorted(set(data) - set(names)):
-        raise ValueError(f"{where} has unknown fields {unknown}; known are {names}")
-    hints = get_type_hints(cls)
-    values = {name: _value(hints[name], data[name], f"{where}.{name}") for name in names if name in data}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from error
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
-    if isinstance(hint, type) and is_dataclass(hint):
-        return _build(hint, value, where)
-    item = get_args(hint)
-    if isinstance(value, list | tuple) and item and item[-1] is Ellipsis:
-        return tuple(_value(item[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
-    allowed = item or (hint,)
-    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, tuple(allowed)) or (isinstance(value, bool) and bool not in allowed):
-        raise ValueError(f"{where} must be {getattr(hint, '__name__', hint)}; got {value!r}")
-    return value

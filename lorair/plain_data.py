@@ -1,0 +1,45 @@
+"""Plain data (mappings, lists, numbers, strings) -> frozen dataclasses, every value checked against its type."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+
+
+def dataclass_from_dict(cls: type[T], data: Any, where: str) -> T:  # noqa: ANN401
+    """Build `cls` and the dataclasses in it. ValueError names a field that is missing, unknown or of a wrong type."""
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{where} must be a mapping; got {type(data).__name__}")
+    assert is_dataclass(cls)
+    names = [field.name for field in fields(cls)]
+    if unknown := sorted(set(data) - set(names)):
+        raise ValueError(f"{where} has unknown fields {unknown}; known are {names}")
+    hints = get_type_hints(cls)
+    values = {name: _value(hints[name], data[name], f"{where}.{name}") for name in names if name in data}
+    try:
+        return cls(**values)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+    if isinstance(hint, type) and is_dataclass(hint):
+        return dataclass_from_dict(hint, value, where)
+    item, origin = get_args(hint), get_origin(hint)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(_value(item[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
+    if origin is Mapping and isinstance(value, Mapping):
+        return {key: _value(item[1], entry, f"{where}.{key}") for key, entry in value.items()}
+    if origin is Literal:
+        if value not in item:
+            raise ValueError(f"{where} must be one of {', '.join(map(str, item))}; got {value!r}")
+        return value
+    if isinstance(value, Mapping) and (inner := next(filter(is_dataclass, item), None)):
+        return _value(inner, value, where)
+    allowed = (origin,) if origin in (tuple, Mapping) else item or (hint,)
+    if float in allowed and int not in allowed and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        raise ValueError(f"{where} must be {getattr(hint, '__name__', hint)}; got {value!r}")
+    return value
