@@ -3,9 +3,13 @@
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from lorair.config import ModelConfig
+    from lorair.training import Recipe, TrainingData
 
 
 class StageChoice(StrEnum):
@@ -19,12 +23,17 @@ class StageChoice(StrEnum):
 
 def train(
     stage: Annotated[StageChoice, typer.Argument(help="The stage to train, or all three in order.")],
-    photos: Annotated[Path, typer.Argument(help="Folder of clean photographs.", exists=True, file_okay=False)],
-    val: Annotated[Path, typer.Option(help="Folder of clean photographs to validate on.", exists=True)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run, as in runs/NAME.")],
+    photos: Annotated[Path | None, typer.Argument(help="Folder of clean photographs to degrade.")] = None,
+    val: Annotated[Path | None, typer.Option(help="Folder of clean photographs to validate on.")] = None,
+    setting: Annotated[
+        str | None, typer.Option(help="Instead of photographs: a published setting, a .toml of one's own, or pairs.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder that holds the setting's data.")] = None,
+    val_images: Annotated[int, typer.Option(min=1, help="Validate on so many images of each test set.")] = 50,
     preset: Annotated[str, typer.Option(help="The model: tiny or lorair-64.")] = "tiny",
     recipe: Annotated[str | None, typer.Option(help="tiny or published; by default the preset's own.")] = None,
-    degradations: Annotated[str | None, typer.Option(help="Names separated by commas, one expert each.")] = None,
+    degradations: Annotated[str | None, typer.Option(help="Of photographs: names by commas, one expert each.")] = None,
     start: Annotated[Path | None, typer.Option(help="Checkpoint of the same model to start from.")] = None,
     router_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the router stage.")] = None,
     pretrain_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the pre-training stage.")] = None,
@@ -35,7 +44,7 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all cores.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
 ) -> None:
-    """Train a model on degradations made from clean photographs.
+    """Train a model on degradations made from clean photographs, or on the pairs of a setting.
 
     An interrupted run goes on where it was last saved when the same command is given again. The best weights
     are in OUTPUT/best.pt.
@@ -45,7 +54,6 @@ def train(
 
     from lorair.checkpoint import read_checkpoint
     from lorair.config import PRESETS
-    from lorair.data import PhotographFolder
     from lorair.device import resolve_device
     from lorair.training import ORDER, RECIPES, StageName, StageRecipe, TrainingRun
 
@@ -56,12 +64,18 @@ def train(
         raise ValueError(f"unknown recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
     if threads is not None:
         torch.set_num_threads(threads)
-    config = PRESETS[preset]
-    if degradations is not None:
-        config = replace(config, degradations=tuple(degradations.split(",")))
+    config, base = PRESETS[preset], RECIPES[recipe]
+    if setting is not None and root is not None and photos is None and val is None and degradations is None:
+        data, config, base = _setting_data(setting, root, val_images, config, recipe)
+    elif photos is not None and val is not None and setting is None and root is None:
+        data, config = _photograph_data(photos, val, config, degradations)
+    else:
+        raise ValueError(
+            "say what to train on: either PHOTOS and --val (and --degradations, if you like), or --setting and --root"
+        )
     steps = {"router": router_steps, "pretrain": pretrain_steps, "finetune": finetune_steps}
     stages: dict[StageName, StageRecipe] = {
-        name: replace(stage, steps=steps[name] or stage.steps) for name, stage in RECIPES[recipe].items()
+        name: replace(stage, steps=steps[name] or stage.steps) for name, stage in base.items()
     }
     if train_all:
         stages["finetune"] = replace(stages["finetune"], trained="all")
@@ -69,8 +83,7 @@ def train(
         folder=output,
         config=config,
         recipe=stages,
-        photographs=PhotographFolder(photos),
-        validation=PhotographFolder(val),
+        data=data,
         seed=seed,
         device=str(resolve_device(device)),
         workers=workers,
@@ -79,3 +92,27 @@ def train(
     console = Console()
     best = run.train(ORDER if stage is StageChoice.all else (stage.value,), console)
     console.print(f"wrote {best}")
+
+
+def _photograph_data(
+    photos: Path, val: Path, config: "ModelConfig", degradations: str | None
+) -> "tuple[TrainingData, ModelConfig]":
+    from lorair.data import PhotographFolder
+    from lorair.training import Photographs
+
+    if degradations is not None:
+        config = replace(config, degradations=tuple(degradations.split(",")))
+    return Photographs(PhotographFolder(photos), PhotographFolder(val), config.degradations), config
+
+
+def _setting_data(
+    name: str, root: Path, val_images: int, config: "ModelConfig", recipe: str
+) -> "tuple[TrainingData, ModelConfig, Recipe]":
+    """The data of a setting, the model with its experts, and its recipe where the same one was asked for."""
+    from lorair.settings import load_setting
+    from lorair.training import RECIPES, SettingData, with_overrides
+
+    setting = load_setting(name, root)
+    config = replace(config, degradations=setting.experts, router=replace(config.router, top_k=setting.top_k))
+    overrides = setting.overrides if recipe == setting.recipe else {}
+    return SettingData(name, setting, root, val_images), config, with_overrides(RECIPES[recipe], overrides)

@@ -48,14 +48,19 @@ def restored_psnr(model: LoRAIR, pairs: Iterable[Batch], experts: bool) -> dict[
 
 
 def quality(model: LoRAIR, pairs: Iterable[Batch]) -> dict[str, Quality]:
-    """All that is measured of a model, by degradation; `pairs` is gone through several times."""
-    inputs: defaultdict[str, list[float]] = defaultdict(list)
-    for degraded, clean, labels in pairs:
-        for label, value in zip(labels.tolist(), psnr(degraded, clean).tolist(), strict=True):
-            inputs[model.degradations[label]].append(value)
-    plain, expert = restored_psnr(model, pairs, experts=False), restored_psnr(model, pairs, experts=True)
-    accuracy = router_accuracy(model, pairs)
-    return {name: Quality(fmean(inputs[name]), plain[name], expert[name], accuracy[name]) for name in inputs}
+    """All that is measured of a model, by degradation; each image is routed once."""
+    values: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
+    with torch.inference_mode():
+        for degraded, clean, labels in pairs:
+            images = degraded.to(model.device)
+            routing = model.route(images)
+            gates = (torch.zeros_like(routing.gates), routing.gates)
+            restored = [model.restorer(images, routing.prior, each).cpu() for each in gates]
+            hits = (routing.gates.argmax(dim=1).cpu() == labels).double()
+            figures = torch.stack([*(psnr(each, clean) for each in (degraded, *restored)), hits], dim=1)
+            for label, row in zip(labels.tolist(), figures.tolist(), strict=True):
+                values[model.degradations[label]].append(row)
+    return {name: Quality(*(fmean(column) for column in zip(*rows, strict=True))) for name, rows in values.items()}
 
 
 def mean_priors(model: LoRAIR, batches: Iterable[Batch]) -> Tensor:

@@ -6,16 +6,15 @@ state is the weights, the optimiser's moments and the step.
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from lorair.data import Batch, DegradedBatches, use_one_thread
+from lorair.data import Batch, Batches, loaded
 from lorair.errors import TrainingError
 from lorair.model import LoRAIR
 from lorair.training.progress import StageProgress
@@ -37,7 +36,7 @@ def run_stage(
     model: LoRAIR,
     stage: Stage,
     recipe: StageRecipe,
-    batches: DegradedBatches,
+    batches: Batches,
     score: Callable[[LoRAIR], Mapping[str, float]],
     keep: Callable[[LoRAIR], None],
     state_path: Path,
@@ -59,7 +58,8 @@ def run_stage(
     if state_path.exists():
         _restore(run, state_path, identity)
     progress.begin(stage.name, run.step, recipe.steps, recipe.batch_size)
-    for batch in _loaded(batches, run.step, workers, model.device):
+    for waiting in loaded(batches, run.step, workers):
+        batch = Batch(*(tensor.to(model.device, non_blocking=True) for tensor in waiting))
         rate = recipe.learning_rate_at(run.step)
         loss = _step(run, stage, recipe, batch, parameters, rate)
         run.step += 1
@@ -79,19 +79,6 @@ def _select(model: LoRAIR, trained: list[nn.Parameter]) -> list[nn.Parameter]:
     for parameter in trained:
         parameter.requires_grad_(True)
     return trained
-
-
-def _loaded(batches: DegradedBatches, first: int, workers: int, device: torch.device) -> Iterator[Batch]:
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=range(first, len(batches)),
-        num_workers=workers,
-        worker_init_fn=use_one_thread,
-        prefetch_factor=4 if workers else None,
-    )
-    for batch in loader:
-        yield Batch(*(tensor.to(device, non_blocking=True) for tensor in batch))
 
 
 def _step(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 from lorair.data import CropShapes
@@ -17,7 +17,8 @@ class StageRecipe:
     `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
     router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` says whether the
     router's experts take part in restoring, or none. `crop` is the side of the centre that the restorer learns from,
-    None for all of an image, while the router sees all of it. `gamma` varies the photographs' exposure.
+    None for all of an image, while the router sees all of it. `gamma` varies the exposure of photographs that are
+    degraded in training; pairs of files keep theirs.
     `gradient_clip` bounds the gradient's norm. `bfloat16` runs the trained part under autocast. Every `validate_every`
     steps the model is validated and the state of the run saved.
     """
@@ -49,6 +50,16 @@ class StageRecipe:
 
 
 Recipe = Mapping[StageName, StageRecipe]
+
+
+def with_overrides(recipe: Recipe, overrides: Mapping[str, Mapping[str, int | float]]) -> Recipe:
+    """The recipe with other numbers, by stage. Raises ValueError for a stage or a number that it does not have."""
+    known = {field.name for field in fields(StageRecipe)}
+    for stage, numbers in overrides.items():
+        if stage not in recipe or not set(numbers) <= known:
+            raise ValueError(f"no such numbers of a recipe to override: {stage}.{', '.join(numbers)}")
+    return {name: replace(stage, **overrides.get(name, {})) for name, stage in recipe.items()}
+
 
 # "published" follows the official configuration of LoRA-IR (arXiv 2410.15385) for adverse weather; there each
 # training set has its own resolution, here the router's crops range up to the whole photograph.

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 import lorair
 from lorair.checkpoint import Checkpoint, checkpoint_of, model_of, read_checkpoint, write_checkpoint
 from lorair.config import ModelConfig
-from lorair.data import Batch, DegradedBatches, PhotographFolder, ValidationPairs
+from lorair.data import Batch, Batches
 from lorair.errors import TrainingError
 from lorair.model import LoRAIR
+from lorair.training.data import TrainingData
 from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy
 from lorair.training.initial import weight_by_frequency
 from lorair.training.loop import run_stage
@@ -42,8 +43,7 @@ class TrainingRun:
     folder: Path
     config: ModelConfig
     recipe: Recipe
-    photographs: PhotographFolder
-    validation: PhotographFolder
+    data: TrainingData
     seed: int = 0
     device: str = "cpu"
     workers: int = 1
@@ -100,26 +100,13 @@ class TrainingRun:
             raise TrainingError("the checkpoint to start from has another configuration than the one to be trained")
         return self.start
 
-    def _batches(self, name: StageName, steps: int, stream: int = 0) -> DegradedBatches:
-        recipe = self.recipe[name]
-        return DegradedBatches(
-            self.photographs,
-            self.config.degradations,
-            recipe.shapes,
-            recipe.batch_size,
-            steps,
-            (self.seed, ORDER.index(name), stream),
-            recipe.tasks,
-            recipe.gamma,
-        )
-
-    def _pairs(self, crop: int | None) -> ValidationPairs:
-        return ValidationPairs(self.validation, self.config.degradations, crop)
+    def _batches(self, name: StageName, steps: int, stream: int = 0) -> Batches:
+        return self.data.batches(self.recipe[name], steps, (self.seed, ORDER.index(name), stream))
 
     def _score(self, name: StageName, model: LoRAIR) -> Mapping[str, float]:
         if name == "router":
-            return router_accuracy(model, self._pairs(None))
-        return restored_psnr(model, self._pairs(PERIODIC_CROP), experts=name == "finetune")
+            return router_accuracy(model, self.data.validation(None))
+        return restored_psnr(model, self.data.validation(PERIODIC_CROP), experts=name == "finetune")
 
     def _keep(self, name: StageName, before: Checkpoint | None, model: LoRAIR) -> None:
         """Write the stage's checkpoint, with what is known of the stages before it."""
@@ -139,16 +126,15 @@ class TrainingRun:
         if name == "router":
             model.mean_priors = mean_priors(model, self._prior_batches())
             crops = (None, FINAL_CROP, PERIODIC_CROP)
-            measured = {str(crop or "whole"): router_accuracy(model, self._pairs(crop)) for crop in crops}
+            measured = {str(crop or "whole"): router_accuracy(model, self.data.validation(crop)) for crop in crops}
         else:
-            measured = {kind: asdict(q) for kind, q in quality(model, self._pairs(FINAL_CROP)).items()}
+            measured = {kind: asdict(q) for kind, q in quality(model, self.data.validation(FINAL_CROP)).items()}
         stages[name] = {"recipe": _plain(self.recipe[name]), "validation": measured}
         training = {
             "lorair": lorair.__version__,
             "torch": str(torch.__version__),
             "seed": self.seed,
-            "photographs": len(self.photographs),
-            "validation_photographs": len(self.validation),
+            **self.data.facts,
             "stages": stages,
         }
         self._write(name, replace(checkpoint, mean_priors=_on_cpu(model.mean_priors), training=training))

@@ -18,7 +18,7 @@ from lorair.data import Batch, CropShapes, DegradedBatches, PhotographFolder
 from lorair.errors import TrainingError
 from lorair.experts import ExpertConv2d
 from lorair.model import LoRAIR
-from lorair.training import RECIPES, StageRecipe, TrainingRun
+from lorair.training import RECIPES, Photographs, StageRecipe, TrainingRun
 from lorair.training.evaluation import mean_priors, restored_psnr, router_accuracy
 from lorair.training.initial import weight_by_frequency
 from lorair.training.loop import run_stage
@@ -249,7 +249,8 @@ def make_run(small_config: ModelConfig, photographs, tmp_path: Path) -> Callable
         brief = replace(BRIEF, steps=2)
         recipe = {"router": brief, "pretrain": brief, "finetune": replace(brief, trained="experts", tasks=2)}
         settings = {"folder": tmp_path / "run", "config": small_config, "recipe": recipe, "workers": 0}
-        return TrainingRun(photographs=photographs, validation=photographs, **(settings | changes))  # pyright: ignore
+        data = Photographs(photographs, photographs, small_config.degradations)
+        return TrainingRun(data=data, **(settings | changes))  # pyright: ignore
 
     return make
 

@@ -1,0 +1,22 @@
+"""Images for training, validation and tests: clean photographs that are degraded, and pairs of files."""
+
+from lorair.data.batches import Batch, Batches, CropShapes, loaded
+from lorair.data.layout import SUFFIXES
+from lorair.data.pairs import BenchmarkPair, BenchmarkPairs, PairedBatches, PairedValidation, PairFolder
+from lorair.data.photographs import DegradedBatches, PhotographFolder, ValidationPairs
+
+__all__ = [
+    "SUFFIXES",
+    "Batch",
+    "Batches",
+    "BenchmarkPair",
+    "BenchmarkPairs",
+    "CropShapes",
+    "DegradedBatches",
+    "PairFolder",
+    "PairedBatches",
+    "PairedValidation",
+    "PhotographFolder",
+    "ValidationPairs",
+    "loaded",
+]  # fmt: skip
