@@ -1,6 +1,7 @@
 """The command line `lorair`."""
 
 from lorair.cli_convert import convert
+from lorair.cli_data import data
 from lorair.cli_degrade import degrade
 from lorair.cli_info import info
 from lorair.cli_restore import restore
@@ -10,6 +11,7 @@ from lorair.console import application, run
 app = application("Restore images whose degradation is unknown, and train the models that do.")
 for command in (restore, info, convert, degrade, train):
     app.command()(command)
+app.add_typer(data, name="data")
 
 
 def main() -> None:
