@@ -34,7 +34,7 @@ def train(
     preset: Annotated[str, typer.Option(help="The model: tiny or lorair-64.")] = "tiny",
     recipe: Annotated[str | None, typer.Option(help="tiny or published; by default the preset's own.")] = None,
     degradations: Annotated[str | None, typer.Option(help="Of photographs: names by commas, one expert each.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Checkpoint of the same model to start from.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Checkpoint of the model, or of its tower, to start from.")] = None,
     router_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the router stage.")] = None,
     pretrain_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the pre-training stage.")] = None,
     finetune_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the fine-tuning stage.")] = None,

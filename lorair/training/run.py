@@ -37,7 +37,8 @@ class TrainingRun:
     """Where a run lives and what it is made of.
 
     Stage NAME leaves `NAME.pt`, its best weights by validation, and `NAME.state`, from which it goes on when
-    interrupted; `best.pt` equals the latest stage's. `device` is a torch device's name.
+    interrupted; `best.pt` equals the latest stage's. `start` is a checkpoint of the same model, or of one whose tower
+    the router starts from. `device` is a torch device's name.
     """
 
     folder: Path
@@ -69,7 +70,7 @@ class TrainingRun:
     def _stage(self, name: StageName, progress: StageProgress) -> None:
         before = self._before(name)
         torch.manual_seed(self.seed)
-        model = self._untrained() if before is None else model_of(before)
+        model = self._model(before)
         run_stage(
             model.to(self.device).to(memory_format=torch.channels_last),
             STAGES[name],
@@ -83,21 +84,36 @@ class TrainingRun:
         )
         self._complete(name)
 
-    def _untrained(self) -> LoRAIR:
+    def _model(self, before: Checkpoint | None) -> LoRAIR:
+        if before is not None and before.config == self.config:
+            return model_of(before)
         model = LoRAIR(self.config)
-        weight_by_frequency(cast(nn.Conv2d, model.router.tower.conv1))
+        if before is None:
+            weight_by_frequency(cast(nn.Conv2d, model.router.tower.conv1))
+        else:
+            model.router.tower.load_state_dict(model_of(before).router.tower.state_dict())
         return model
 
     def _before(self, name: StageName) -> Checkpoint | None:
-        """What the stage builds on: the stage before it in this folder, else the checkpoint to start from."""
+        """What the stage builds on: the stage before it in this folder, else the checkpoint to start from.
+
+        The router can build on a checkpoint whose tower alone is the model's, as CLIP's is.
+        """
         if earlier := _earlier(name):
             path = self.folder / f"{earlier[-1]}.pt"
             if path.exists():
                 return read_checkpoint(path)
             if self.start is None:
                 raise TrainingError(f"stage {name} builds on {path}, which is missing: train that stage first")
-        if self.start is not None and self.start.config != self.config:
-            raise TrainingError("the checkpoint to start from has another configuration than the one to be trained")
+        if self.start is None or self.start.config == self.config:
+            return self.start
+        if self.start.config.router.tower != self.config.router.tower:
+            raise TrainingError("the checkpoint to start from has another tower than the model to be trained")
+        if name != "router":
+            raise TrainingError(
+                "the checkpoint to start from has other experts or sizes than the model to be trained, "
+                "so its tower alone can be used: train the router stage first"
+            )
         return self.start
 
     def _batches(self, name: StageName, steps: int, stream: int = 0) -> Batches:

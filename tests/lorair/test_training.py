@@ -12,14 +12,15 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from lorair.checkpoint import read_checkpoint
+from lorair.checkpoint import checkpoint_of, read_checkpoint
 from lorair.config import ModelConfig
-from lorair.data import Batch, CropShapes, DegradedBatches, PhotographFolder
+from lorair.data import Batch, CropShapes, DegradedBatches, PhotographFolder, ValidationPairs
 from lorair.errors import TrainingError
 from lorair.experts import ExpertConv2d
+from lorair.metrics import psnr
 from lorair.model import LoRAIR
 from lorair.training import RECIPES, Photographs, StageRecipe, TrainingRun
-from lorair.training.evaluation import mean_priors, restored_psnr, router_accuracy
+from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy
 from lorair.training.initial import weight_by_frequency
 from lorair.training.loop import run_stage
 from lorair.training.progress import StageProgress
@@ -243,6 +244,22 @@ def test_evaluation_by_degradation(make_model) -> None:
     torch.testing.assert_close(mean_priors(model, filled), expected, atol=1e-5, rtol=1e-4)
 
 
+def test_quality_is_what_is_measured_apart_and_routes_an_image_once(make_model, photographs, monkeypatch) -> None:
+    model = make_model()
+    pairs = ValidationPairs(photographs, model.degradations, crop=24)
+    plain, expert = restored_psnr(model, pairs, experts=False), restored_psnr(model, pairs, experts=True)
+    accuracy, route, routed = router_accuracy(model, pairs), model.route, []
+    monkeypatch.setattr(model, "route", lambda images: routed.append(len(images)) or route(images))
+    measured = quality(model, pairs)
+    assert sum(routed) == len(pairs)
+    for name, figures in measured.items():
+        assert (figures.plain_psnr, figures.expert_psnr, figures.accuracy) == pytest.approx(
+            (plain[name], expert[name], accuracy[name])
+        )
+        degraded = [psnr(b.degraded, b.clean).item() for b in pairs if model.degradations[int(b.labels)] == name]
+        assert figures.input_psnr == pytest.approx(sum(degraded) / len(degraded))
+
+
 @pytest.fixture
 def make_run(small_config: ModelConfig, photographs, tmp_path: Path) -> Callable[..., TrainingRun]:
     def make(**changes: object) -> TrainingRun:
@@ -276,6 +293,17 @@ def test_a_run_leaves_a_checkpoint_that_tells_its_story(make_run, small_config: 
 def test_a_stage_needs_the_one_before(make_run) -> None:
     with pytest.raises(TrainingError, match=r"stage finetune builds on .*pretrain\.pt, which is missing"):
         make_run().train(("finetune",), quiet())
+
+
+def test_a_run_may_start_from_the_tower_of_a_model_with_other_experts(make_run, make_model, small_config) -> None:
+    other = make_model(config=replace(small_config, degradations=("blur", "dusk")))
+    frozen = {name: replace(stage, trained="head") for name, stage in make_run().recipe.items()}
+    make_run(start=checkpoint_of(other), recipe=frozen).train(("router",), quiet())
+    state = read_checkpoint(make_run().folder / "router.pt").state
+    tower = other.router.tower.state_dict()
+    assert all(torch.equal(state[f"router.tower.{name}"], value) for name, value in tower.items())
+    with pytest.raises(TrainingError, match="other experts"):
+        make_run(start=checkpoint_of(other), folder=make_run().folder / "new").train(("pretrain",), quiet())
 
 
 def test_a_frozen_tower_needs_trained_weights(make_run) -> None:
