@@ -50,6 +50,7 @@ def check(
         facts = {"setting": setting, "root": str(root), "complete": complete, **asdict(report)}
         print(json_format.dumps(facts, indent=2))
     else:
+        print("\n".join(filter(None, (wanted.title, wanted.note))))
         _show(report, Console())
         print("complete" if complete else "not complete")
     if not complete:
@@ -85,15 +86,14 @@ def speed(
 
 
 def _show(report: "DataReport", console: "Console") -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("source", "split", "expert", "pairs", "published", "known", "state", box=None, pad_edge=False)
     for source in report.sources:
         published = "?" if source.expected.pairs is None else str(source.expected.pairs)
-        state = _state(source)
-        table.add_row(
-            source.name, source.split, source.expert, str(source.pairs), published, source.expected.evidence, state
-        )
+        who = (source.name, source.split, source.expert)
+        table.add_row(*map(escape, who), str(source.pairs), published, source.expected.evidence, _state(source))
     console.print(table)
     for source in report.sources:
         for line in _problems(source):
@@ -119,7 +119,10 @@ def _problems(source: "SourceReport") -> list[str]:
         "images that cannot be read": tuple(f"{path} ({reason})" for path, reason in source.unreadable),
     }
     lines = [_sample(what, which) for what, which in kinds.items() if which]
-    return lines if source.pairs else [f"no pairs; looked for {source.looked_in}", *lines]
+    if source.pairs:
+        return lines
+    doubt = "" if source.paths == "verified" else f" (folders {source.paths}; compare them with your archive's)"
+    return [f"no pairs; looked for {source.looked_in}{doubt}", *lines]
 
 
 def _sample(what: str, which: tuple[str, ...]) -> str:

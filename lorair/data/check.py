@@ -11,7 +11,7 @@ from PIL import Image
 
 from lorair.data.layout import Found, find_pairs
 from lorair.errors import ImageError
-from lorair.settings import Count, Setting, Source
+from lorair.settings import Count, Evidence, Setting, Source
 
 Size = tuple[int, int]
 
@@ -21,6 +21,8 @@ class SourceReport:
     """What was found of a source; paths are below the root.
 
     Attributes:
+        looked_in: the glob, or globs, of the source.
+        paths: how well its folders are known.
         expected: the published number of pairs.
         unlisted: names in the source's list that are not there.
         sizes_differ: degraded images whose clean image has another size.
@@ -31,6 +33,7 @@ class SourceReport:
     split: str
     expert: str
     looked_in: str
+    paths: Evidence
     pairs: int
     expected: Count
     without_clean: tuple[str, ...]
@@ -123,6 +126,7 @@ def _report(source: Source, split: str, found: Found, sizes: dict[str, Size | st
         split=split,
         expert=source.expert,
         looked_in=source.degraded or " ".join(source.clean),
+        paths=source.paths,
         pairs=len(found.pairs),
         expected=source.count,
         without_clean=found.without_clean,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -120,11 +121,7 @@ class PairedBatches(Batches):
         for position, (index, size) in enumerate(zip(chosen, sizes, strict=True)):
             extended = _extended_size(size, height, width)
             window = Window.draw(rng, extended, height, width)
-
-            def cut(image: Uint8Image, window: Window = window, size: tuple[int, int] = extended) -> Uint8Image:
-                return window.cut(_extend(image, size))
-
-            pair = self.folder.read(index, rng, cut)
+            pair = self.folder.read(index, rng, partial(_cut, window, extended))
             degraded[position], clean[position] = map(to_float, pair)
         return Batch(channels_first(degraded), channels_first(clean), torch.from_numpy(labels))
 
@@ -221,6 +218,10 @@ def _extended_size(size: tuple[int, int], height: int, width: int) -> tuple[int,
     short, long = sorted((height, width))
     low, high = (short, long) if size[0] <= size[1] else (long, short)
     return max(size[0], low), max(size[1], high)
+
+
+def _cut(window: Window, size: tuple[int, int], image: Uint8Image) -> Uint8Image:
+    return window.cut(_extend(image, size))
 
 
 def _extend(image: Uint8Image, size: tuple[int, int]) -> Uint8Image:

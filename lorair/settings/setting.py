@@ -41,7 +41,7 @@ class Source:
             serve many degraded ones. With `synthesis` they are globs, and there are no degraded files.
         listed: a text file; where it is given, the source has the paths on its lines alone, written as `pattern`
             sees them.
-        paths: how well the layout is known.
+        paths: how well the folders are known.
         protocol: of the metrics, where it is not the setting's.
     """
 

@@ -1,7 +1,9 @@
 """The published settings: their layouts in miniature, checked and trained on by the commands."""
 
 import json
+import re
 import sys
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,8 @@ from lorair.config import PRESETS, ModelConfig
 from lorair.data import CropShapes
 from lorair.data.layout import find_pairs
 from lorair.degradations import DEGRADATIONS
-from lorair.settings import SETTINGS, load_setting
+from lorair.plain_data import dataclass_from_dict
+from lorair.settings import SETTINGS, Source, load_setting
 from lorair.training import RECIPES, StageRecipe
 
 TEN = (
@@ -192,6 +195,17 @@ def test_figures_name_benchmarks_and_made_degradations_exist(name: str) -> None:
     assert setting.recipe in RECIPES and set(setting.overrides) <= set(RECIPES[setting.recipe])
 
 
+def test_the_guide_names_every_setting_with_its_experts_and_protocol() -> None:
+    guide = (Path(__file__).parents[2] / "docs/training.md").read_text()
+    rows = {row[1].strip(" `"): row for line in guide.splitlines() if len(row := line.split("|")) == 7}
+    for name in SETTINGS:
+        setting = load_setting(name, Path())
+        assert rows[name][2].strip().split(", ") == list(setting.experts)
+        assert rows[name][5].strip(" `") == setting.protocol
+    (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert dataclass_from_dict(Source, tomllib.loads(example)["train"][0], "example").count.pairs == 5 * 7 * 2061
+
+
 def test_own_pairs_are_a_setting(lorair, tmp_path: Path) -> None:
     for split in ("train", "test"):
         for task, ending in (("mist", "jpg"), ("glare", "png")):
@@ -203,6 +217,8 @@ def test_own_pairs_are_a_setting(lorair, tmp_path: Path) -> None:
     code, out, _ = lorair("data", "check", "pairs", "--root", tmp_path, "--json")
     facts = json.loads(out)
     assert code == 0 and facts["complete"] and [source["pairs"] for source in facts["sources"]] == [1, 1, 1, 1]
+    code, out, _ = lorair("data", "speed", "pairs", "--root", tmp_path, "--crop", 8, "--batches", 2, "--workers", 0)
+    assert code == 0 and float(out.split(" images/s")[0]) > 0
 
 
 def test_wrong_settings_are_refused_with_what_to_do(lorair, tmp_path: Path) -> None:
