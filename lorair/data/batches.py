@@ -2,10 +2,10 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from lorair.degradations import FloatImage
 from lorair.errors import ImageError
 
 Uint8Image = NDArray[np.uint8]
+T = TypeVar("T")
 
 VALIDATION_SEED: Final = 1
 
@@ -105,11 +106,12 @@ def draw_labels(rng: np.random.Generator, experts: int, tasks: int | None, batch
 
 def decode(path: Path) -> Uint8Image:
     """An image file's pixels, uint8 [H, W, 3] RGB. Raises ImageError where it cannot be read."""
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("RGB"))
-    except OSError as error:
-        raise ImageError(f"cannot read the image {path}: {error}; remove or replace it") from error
+    return _read(path, lambda image: np.array(image.convert("RGB")))
+
+
+def size_of(path: Path) -> tuple[int, int]:
+    """Height and width of an image file, from its header. Raises ImageError where it cannot be read."""
+    return _read(path, lambda image: (image.height, image.width))
 
 
 def centre(image: Uint8Image, side: int | None) -> Uint8Image:
@@ -141,6 +143,15 @@ def loaded(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
         prefetch_factor=4 if workers else None,
     )
     yield from loader
+
+
+def _read(path: Path, what: Callable[[Image.Image], T]) -> T:
+    try:
+        with Image.open(path) as image:
+            return what(image)
+    # Pillow's decoders raise nearly any exception on a damaged file.
+    except Exception as error:
+        raise ImageError(f"cannot read the image {path}: {error}; remove or replace it") from error
 
 
 def _use_one_thread(_worker: int) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
 from lorair.data.batches import (
@@ -21,8 +20,9 @@ from lorair.data.batches import (
     channels_first,
     decode,
     draw_labels,
+    size_of,
     to_float,
-)  # fmt: skip
+)
 from lorair.data.layout import Pair, find_pairs
 from lorair.degradations import degrade, to_uint8
 from lorair.errors import ImageError
@@ -62,7 +62,7 @@ class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
     def size(self, index: int) -> tuple[int, int]:
         """Height and width of an item, from its files' headers. Raises ImageError where the two differ."""
         pair = self._pairs[index][1]
-        sizes = {_size(self.root / path) for path in (pair.degraded, pair.clean) if path is not None}
+        sizes = {size_of(self.root / path) for path in (pair.degraded, pair.clean) if path is not None}
         if len(sizes) > 1:
             raise _of_two_sizes(self.root, pair)
         return sizes.pop()
@@ -196,14 +196,6 @@ def _spaced(pairs: tuple[Pair, ...], limit: int | None) -> tuple[Pair, ...]:
     if limit is None or limit >= len(pairs):
         return pairs
     return tuple(pairs[index * len(pairs) // limit] for index in range(limit))
-
-
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.height, image.width
-    except OSError as error:
-        raise ImageError(f"cannot read the image {path}: {error}; remove or replace it") from error
 
 
 def _of_two_sizes(root: Path, pair: Pair) -> ImageError:

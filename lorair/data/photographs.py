@@ -19,7 +19,7 @@ from lorair.data.batches import (
     decode,
     draw_labels,
     to_float,
-)  # fmt: skip
+)
 from lorair.data.layout import SUFFIXES
 from lorair.degradations import DEGRADATIONS, degrade
 from lorair.errors import ImageError

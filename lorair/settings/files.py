@@ -1,5 +1,6 @@
 """Settings from where they are kept: the package, a TOML file of one's own, or folders of pairs."""
 
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -38,6 +39,10 @@ def _folders_of_pairs(root: Path) -> Setting:
     tasks = tuple(sorted(folder.parent.name for folder in root.glob("train/*/degraded")))
     if not tasks:
         raise ValueError(f"no folders of pairs in {root}; expected train/TASK/degraded, train/TASK/clean and test/...")
+    if unfit := [task for task in tasks if not re.fullmatch(r"[\w.+ -]+", task)]:
+        raise ValueError(
+            f"task folders name experts; letters, digits and _.+- only; got {unfit}: rename them"
+        )
     tested = [task for task in tasks if (root / "test" / task).is_dir()]
     return Setting(
         title=f"pairs of {root}",

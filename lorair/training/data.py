@@ -15,7 +15,7 @@ from lorair.data import (
     PairFolder,
     PhotographFolder,
     ValidationPairs,
-)  # fmt: skip
+)
 from lorair.settings import Setting
 from lorair.training.recipes import StageRecipe
 

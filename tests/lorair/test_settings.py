@@ -221,6 +221,14 @@ def test_own_pairs_are_a_setting(lorair, tmp_path: Path) -> None:
     assert code == 0 and float(out.split(" images/s")[0]) > 0
 
 
+def test_task_folders_that_globs_would_misread_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "train/a[1]/degraded").mkdir(parents=True)
+    with pytest.raises(ValueError, match=r"got \['a\[1\]'\]: rename"):
+        load_setting("pairs", tmp_path)
+    with pytest.raises(ValueError, match="expected train/TASK/degraded"):
+        load_setting("pairs", tmp_path / "train")
+
+
 def test_wrong_settings_are_refused_with_what_to_do(lorair, tmp_path: Path) -> None:
     code, _, err = lorair("data", "check", "six-task", "--root", tmp_path)
     assert code == 2 and "adverse-weather" in err
