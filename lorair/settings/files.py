@@ -40,9 +40,7 @@ def _folders_of_pairs(root: Path) -> Setting:
     if not tasks:
         raise ValueError(f"no folders of pairs in {root}; expected train/TASK/degraded, train/TASK/clean and test/...")
     if unfit := [task for task in tasks if not re.fullmatch(r"[\w.+ -]+", task)]:
-        raise ValueError(
-            f"task folders name experts; letters, digits and _.+- only; got {unfit}: rename them"
-        )
+        raise ValueError(f"task folders name experts; letters, digits and _.+- only; got {unfit}: rename them")
     tested = [task for task in tasks if (root / "test" / task).is_dir()]
     return Setting(
         title=f"pairs of {root}",
