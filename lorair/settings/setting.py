@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from lorair.degradations import severities
+
 Evidence = Literal["verified", "computed", "recalled", "unknown"]
 ANY_NAME: Final = r"(?P<name>(?P<stem>.+)\.[^.]+)"
 
@@ -28,6 +30,10 @@ class Synthesis:
 
     degradation: str
     severity: Mapping[str, int | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.severity) - set(severities(self.degradation))):
+            raise ValueError(f"{self.degradation} has no parameters {unknown}; it has {severities(self.degradation)}")
 
 
 @dataclass(frozen=True)
