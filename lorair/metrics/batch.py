@@ -1,4 +1,4 @@
-"""How close a restored image is to the clean one."""
+"""PSNR of a batch of tensors, for training and its validation."""
 
 from torch import Tensor
 
