@@ -81,6 +81,19 @@ def restore_picture(
         map_tiles: see :func:`lorair.tiling.restore_tiled`.
     """
     image = tensor_from_pixels(picture.pixels)
+    restored, gates, notes = restore_tensor(runtime, image, pinned, tile, overlap, map_tiles)
+    return Restoration(replace(picture, pixels=pixels_from_tensor(restored, picture)), gates, notes)
+
+
+def restore_tensor(
+    runtime: "Runtime",
+    image: Tensor,
+    pinned: "Routing | None" = None,
+    tile: int | None = None,
+    overlap: int = 32,
+    map_tiles: MapTiles = map,
+) -> tuple[Tensor, dict[str, float], tuple[str, ...]]:
+    """As ``restore_picture``, of float32 ``[1, 3, H, W]`` in [0, 1]: the same unrounded, the gates and the notes."""
     height, width = image.shape[-2:]
     smallest = runtime.size_range[0] if runtime.size_range else 1
     routing = runtime.route(image) if pinned is None else pinned
@@ -97,11 +110,7 @@ def restore_picture(
     if routing is None and len(gates) > 1:
         notes.append(f"the {runtime.name} runtime routed each tile by itself; the gates are the tiles' mean")
     shares = torch.cat(gates).mean(0).tolist()
-    return Restoration(
-        replace(picture, pixels=pixels_from_tensor(restored[..., :height, :width], picture)),
-        dict(zip(runtime.degradations, shares, strict=True)),
-        tuple(notes),
-    )
+    return restored[..., :height, :width], dict(zip(runtime.degradations, shares, strict=True)), tuple(notes)
 
 
 def usable_tile(runtime: "Runtime", tile: int | None, overlap: int) -> int | None:

@@ -1,0 +1,104 @@
+"""Where the pairs of an evaluation come from; each source has a length and reads one pair at a time."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from lorair.data import PhotographFolder, ValidationPairs
+from lorair.images import FORMATS, read_image
+
+SIDES: Final = (("input", "target"), ("lq", "gt"), ("degraded", "clean"))
+
+
+class Pair(NamedTuple):
+    """A degraded image and the clean one.
+
+    `degraded` and `clean` are RGB, uint8 or uint16 [H, W, 3]. `task` is what the figures are grouped by, `expert`
+    the degradation of the model that fits, None where that is unknown, `protocol` a name of
+    `lorair.metrics.PROTOCOLS`.
+    """
+
+    name: str
+    task: str
+    expert: str | None
+    degraded: np.ndarray
+    clean: np.ndarray
+    protocol: str
+
+
+class FolderPairs:
+    """The pairs of a folder TASK/input and TASK/target, or input and target alone; names match but for their suffix.
+
+    The sides may also be called lq and gt, or degraded and clean, in upper or lower case. A task of the name of one of
+    `degradations` is that expert's. Raises ValueError where there are no such folders, or an image has no counterpart.
+    """
+
+    def __init__(self, folder: Path, degradations: Sequence[str], protocol: str) -> None:
+        if not folder.is_dir():
+            raise ValueError(f"{folder}: no such folder of pairs")
+        self.degradations = tuple(degradations)
+        self.protocol = protocol
+        candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
+        self._files = [(task.name, *files) for task in candidates for files in _matched(task)]
+        if not self._files:
+            raise ValueError(f"{folder}: no pairs of images; expected TASK/input and TASK/target, or input and target")
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[Pair]:
+        for task, degraded, clean in self._files:
+            expert = task if task in self.degradations else None
+            pixels = read_image(degraded).pixels, read_image(clean).pixels
+            yield Pair(str(degraded), task, expert, *pixels, self.protocol)
+
+
+class PhotographPairs:
+    """Clean photographs under each degradation, as `ValidationPairs` makes them: the same at every run."""
+
+    def __init__(self, folder: Path, degradations: Sequence[str], protocol: str, crop: int | None = 512) -> None:
+        photographs = PhotographFolder(folder, memory_mib=0)
+        self.names = [path.name for path in photographs.paths]
+        self.protocol = protocol
+        self._pairs = ValidationPairs(photographs, degradations, crop)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[Pair]:
+        for index, (degraded, clean, label) in enumerate(self._pairs):
+            task = self._pairs.degradations[int(label)]
+            name = self.names[index // len(self._pairs.degradations)]
+            yield Pair(name, task, task, _eight_bit(degraded), _eight_bit(clean), self.protocol)
+
+
+def _eight_bit(image: Tensor) -> np.ndarray:
+    return (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+
+
+def _matched(folder: Path) -> list[tuple[Path, Path]]:
+    """The image files of both sides of a folder, paired by stem; none where it has no two sides."""
+    below = {path.name.lower(): path for path in folder.iterdir() if path.is_dir()}
+    sides = [(below[first], below[second]) for first, second in SIDES if first in below and second in below]
+    if not sides:
+        return []
+    degraded, clean = (_images(side) for side in sides[0])
+    if alone := sorted(degraded.keys() ^ clean.keys()):
+        named = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
+        raise ValueError(
+            f"{folder}: {len(alone)} images have no counterpart of the same name on the other side: {named}"
+        )
+    return [(path, clean[stem]) for stem, path in sorted(degraded.items())]
+
+
+def _images(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in FORMATS and not path.name.startswith("."):
+            if path.stem in found:
+                raise ValueError(f"{found[path.stem]} and {path} have one name; keep one of them")
+            found[path.stem] = path
+    return found
