@@ -14,7 +14,7 @@ def evaluate(
     model: Annotated[str, typer.Option(help="Checkpoint, bundle folder or server address.")] = "default",
     pairs: Annotated[Path | None, typer.Option(help="Folder of TASK/input and TASK/target.")] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of clean photographs, which are degraded here.")] = None,
-    protocol: Annotated[str, typer.Option(help="How PSNR and SSIM are computed.")] = "basicsr-rgb",
+    protocol: Annotated[str | None, typer.Option(help="How PSNR and SSIM are computed.")] = None,
     degradation: Annotated[str | None, typer.Option(help="Its name, or oracle for each image's own.")] = None,
     tile: Annotated[int | None, typer.Option(min=1, help="Pixels; by default whole images.")] = None,
     tile_overlap: Annotated[int, typer.Option(min=0, help="Pixels over which tiles blend.")] = 32,
@@ -34,22 +34,25 @@ def evaluate(
     from lorair.evaluation.report import confusion_table, record_of, task_table, write_report
     from lorair.evaluation.sheet import Sheet
     from lorair.evaluation.summary import confusion, summarize
-    from lorair.metrics import protocol_named
+    from lorair.metrics import PROTOCOLS, protocol_named
     from lorair.metrics.lpips import Lpips
     from lorair.runtime import open_runtime
 
-    summary = protocol_named(protocol).summary
+    if protocol is not None:
+        protocol_named(protocol)
     distance = None if lpips is None else Lpips.open(lpips)
     runtime = open_runtime(model, device)
-    source = _source(runtime, pairs, photos, protocol)
+    source = _source(runtime, pairs, photos)
     console, sheet, scores = Console(), Sheet(), []
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        results = evaluated_pairs(runtime, source, degradation, tile, tile_overlap, distance)
+        results = evaluated_pairs(runtime, source, protocol, degradation, tile, tile_overlap, distance)
         for evaluated in progress.track(results, total=len(source)):
             scores.append(evaluated.score)
             sheet.add(evaluated)
-    console.print(f"{protocol}: {summary}\n", highlight=False)
+    for name in dict.fromkeys(score.protocol for score in scores):
+        console.print(f"{name}: {PROTOCOLS[name].summary}", highlight=False, soft_wrap=True)
+    console.print("")
     console.print(task_table(summarize(scores)))
     if counts := confusion(scores):
         console.print("")
@@ -62,14 +65,12 @@ def evaluate(
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _source(
-    runtime: "Runtime", pairs: Path | None, photos: Path | None, protocol: str
-) -> "FolderPairs | PhotographPairs":
+def _source(runtime: "Runtime", pairs: Path | None, photos: Path | None) -> "FolderPairs | PhotographPairs":
     from lorair.evaluation import FolderPairs, PhotographPairs
 
     if (pairs is None) == (photos is None):
         raise ValueError("give one of --pairs and --photos")
-    if pairs is not None:
-        return FolderPairs(pairs, runtime.degradations, protocol)
-    assert photos is not None
-    return PhotographPairs(photos, runtime.degradations, protocol)
+    if photos is not None:
+        return PhotographPairs(photos, runtime.degradations)
+    assert pairs is not None
+    return FolderPairs(pairs, runtime.degradations)

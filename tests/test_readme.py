@@ -44,7 +44,8 @@ def workplace(tmp_path_factory):
     """A folder with every file that the README names."""
     folder = tmp_path_factory.mktemp("readme")
     small = Image.open(examples()[0]).convert("RGB").resize((96, 64))
-    for name in ("photo.jpg", "photo.png", "photos/a.jpg", "PHOTOS/train/a.jpg", "PHOTOS/val/a.jpg", "huge.tif"):
+    names = ("photo.jpg", "photo.png", "photos/a.jpg", "PHOTOS/train/a.jpg", "PHOTOS/val/a.jpg", "huge.tif")
+    for name in (*names, "pairs/rain/input/a.png", "pairs/rain/target/a.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         small.save(folder / name)
     return folder

@@ -68,6 +68,7 @@ class Evaluated(NamedTuple):
 def evaluate(
     runtime: Runtime,
     pairs: Iterable[Pair],
+    protocol: str | None = None,
     degradation: str | None = None,
     tile: int | None = None,
     overlap: int = 32,
@@ -78,6 +79,7 @@ def evaluate(
     Args:
         runtime: what runs the model.
         pairs: each names the protocol that it is measured in.
+        protocol: a name of ``lorair.metrics.PROTOCOLS`` to measure all of them in instead.
         degradation: a name of ``runtime.degradations`` for all pairs, ``ORACLE`` for each pair's own expert, or
             None to let the router see each image.
         tile: side in pixels of overlapping tiles, None for whole images where the runtime takes them.
@@ -90,24 +92,24 @@ def evaluate(
     """
     tile = usable_tile(runtime, tile, overlap)
     for pair in pairs:
-        protocol = protocol_named(pair.protocol)
+        used = protocol_named(protocol or pair.protocol)
         try:
-            degraded, clean = protocol.crop(pair.degraded), protocol.crop(pair.clean)
-            before = protocol.measure(degraded, clean)
+            degraded, clean = used.crop(pair.degraded), used.crop(pair.clean)
+            before = used.measure(degraded, clean)
             expert = pair.expert if pair.expert in runtime.degradations else None
             pinned = _pinned(runtime, degradation, expert)
             start = time.perf_counter()
             image, gates, notes = restore_tensor(runtime, tensor_from_pixels(degraded), pinned, tile, overlap)
             seconds = time.perf_counter() - start
             restored = image[0].float().permute(1, 2, 0).cpu().numpy()
-            after = protocol.measure(restored, clean)
+            after = used.measure(restored, clean)
             distance = None if lpips is None else lpips.measure(restored, _unit_range(clean))
         except ValueError as error:
             raise ValueError(f"{pair.name}: {error}") from error
         score = Score(
             pair.name,
             pair.task,
-            pair.protocol,
+            used.name,
             clean.shape[0],
             clean.shape[1],
             before,

@@ -10,6 +10,7 @@ from torch import Tensor
 from lorair.data import PhotographFolder, ValidationPairs
 from lorair.images import FORMATS, read_image
 
+DEFAULT_PROTOCOL: Final = "basicsr-rgb"
 SIDES: Final = (("input", "target"), ("lq", "gt"), ("degraded", "clean"))
 
 
@@ -26,7 +27,7 @@ class Pair(NamedTuple):
     expert: str | None
     degraded: np.ndarray
     clean: np.ndarray
-    protocol: str
+    protocol: str = DEFAULT_PROTOCOL
 
 
 class FolderPairs:
@@ -36,11 +37,10 @@ class FolderPairs:
     `degradations` is that expert's. Raises ValueError where there are no such folders, or an image has no counterpart.
     """
 
-    def __init__(self, folder: Path, degradations: Sequence[str], protocol: str) -> None:
+    def __init__(self, folder: Path, degradations: Sequence[str]) -> None:
         if not folder.is_dir():
             raise ValueError(f"{folder}: no such folder of pairs")
         self.degradations = tuple(degradations)
-        self.protocol = protocol
         candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
         self._files = [(task.name, *files) for task in candidates for files in _matched(task)]
         if not self._files:
@@ -53,16 +53,15 @@ class FolderPairs:
         for task, degraded, clean in self._files:
             expert = task if task in self.degradations else None
             pixels = read_image(degraded).pixels, read_image(clean).pixels
-            yield Pair(str(degraded), task, expert, *pixels, self.protocol)
+            yield Pair(str(degraded), task, expert, *pixels)
 
 
 class PhotographPairs:
     """Clean photographs under each degradation, as `ValidationPairs` makes them: the same at every run."""
 
-    def __init__(self, folder: Path, degradations: Sequence[str], protocol: str, crop: int | None = 512) -> None:
+    def __init__(self, folder: Path, degradations: Sequence[str], crop: int | None = 512) -> None:
         photographs = PhotographFolder(folder, memory_mib=0)
         self.names = [path.name for path in photographs.paths]
-        self.protocol = protocol
         self._pairs = ValidationPairs(photographs, degradations, crop)
 
     def __len__(self) -> int:
@@ -72,7 +71,7 @@ class PhotographPairs:
         for index, (degraded, clean, label) in enumerate(self._pairs):
             task = self._pairs.degradations[int(label)]
             name = self.names[index // len(self._pairs.degradations)]
-            yield Pair(name, task, task, _eight_bit(degraded), _eight_bit(clean), self.protocol)
+            yield Pair(name, task, task, _eight_bit(degraded), _eight_bit(clean))
 
 
 def _eight_bit(image: Tensor) -> np.ndarray:

@@ -76,8 +76,11 @@ def test_scores_of_known_errors(dtype):
 
 
 def test_an_unrounded_protocol_sees_the_unrounded_output():
-    (evaluated,) = evaluate(Brighten(), [pair(100, "dark", protocol="rgb-float-crop16")])
-    assert evaluated.score.after.psnr == pytest.approx(decibels(5.5), abs=1e-4)
+    unrounded = [pair(100, "dark", protocol="wgws-rgb")]
+    (own,) = evaluate(Brighten(), unrounded)
+    (asked,) = evaluate(Brighten(), unrounded, "basicsr-rgb")
+    assert (own.score.protocol, own.score.after.psnr) == ("wgws-rgb", pytest.approx(decibels(5.5), abs=1e-4))
+    assert (asked.score.protocol, asked.score.after.psnr) == ("basicsr-rgb", pytest.approx(decibels(6), abs=1e-6))
 
 
 def test_a_protocol_crops_before_restoring():
@@ -102,8 +105,8 @@ def test_pairs_are_read_one_at_a_time():
 
 def test_naming_the_degradation():
     pairs = [pair(100, "a", expert="low_light"), pair(100, "b", expert="haze")]
-    assert [e.score.seen for e in evaluate(Brighten(), pairs, "haze")] == ["haze", "haze"]
-    scores = [e.score for e in evaluate(Brighten(), pairs, "oracle")]
+    assert [e.score.seen for e in evaluate(Brighten(), pairs, degradation="haze")] == ["haze", "haze"]
+    scores = [e.score for e in evaluate(Brighten(), pairs, degradation="oracle")]
     assert [score.seen for score in scores] == ["low_light", "haze"]
     assert not confusion(scores)
     assert summarize(scores)[0].accuracy is None
@@ -112,7 +115,7 @@ def test_naming_the_degradation():
 @pytest.mark.parametrize("expert", [None, "moire"])
 def test_an_oracle_needs_an_expert(expert):
     with pytest.raises(ValueError, match=r"a-100.png: its task is none of the model's \(haze, low_light\)"):
-        list(evaluate(Brighten(), [pair(100, "a", expert=expert)], "oracle"))
+        list(evaluate(Brighten(), [pair(100, "a", expert=expert)], degradation="oracle"))
 
 
 def test_a_pair_of_two_sizes_is_named():
@@ -229,42 +232,41 @@ def test_folders_of_pairs(tmp_path, sides):
             save(tmp_path / task / sides[1] / name, 9 + seed),
         )
     (tmp_path / "haze" / sides[1] / "notes.txt").write_text("not an image")
-    pairs = FolderPairs(tmp_path, ("haze",), "matlab-y")
+    pairs = FolderPairs(tmp_path, ("haze",))
     found = list(pairs)
     assert len(pairs) == len(found) == 3
     assert [(p.task, p.expert) for p in found] == [("haze", "haze"), ("haze", "haze"), ("other", None)]
     for p, key in zip(found, [("haze", "a.png"), ("haze", "b.png"), ("other", "a.tif")], strict=True):
         assert np.array_equal(p.degraded, saved[key][0])
         assert np.array_equal(p.clean, saved[key][1])
-        assert p.protocol == "matlab-y"
 
 
 def test_a_folder_of_one_task(tmp_path):
     save(tmp_path / "rain" / "input" / "a.png", 0)
     save(tmp_path / "rain" / "target" / "a.webp", 1)
-    assert [(p.task, p.name) for p in FolderPairs(tmp_path / "rain", (), "basicsr-y")] == [
+    assert [(p.task, p.name) for p in FolderPairs(tmp_path / "rain", ())] == [
         ("rain", str(tmp_path / "rain" / "input" / "a.png"))
     ]
 
 
 def test_folders_that_are_no_pairs(tmp_path):
     with pytest.raises(ValueError, match="no such folder"):
-        FolderPairs(tmp_path / "absent", (), "basicsr-y")
+        FolderPairs(tmp_path / "absent", ())
     with pytest.raises(ValueError, match="expected TASK/input and TASK/target"):
-        FolderPairs(tmp_path, (), "basicsr-y")
+        FolderPairs(tmp_path, ())
     save(tmp_path / "rain" / "input" / "a.png", 0)
     save(tmp_path / "rain" / "target" / "b.png", 0)
     with pytest.raises(ValueError, match=r"2 images have no counterpart.*: a, b"):
-        FolderPairs(tmp_path, (), "basicsr-y")
+        FolderPairs(tmp_path, ())
     shutil.copy(tmp_path / "rain" / "input" / "a.png", tmp_path / "rain" / "input" / "a.tif")
     with pytest.raises(ValueError, match="have one name"):
-        FolderPairs(tmp_path, (), "basicsr-y")
+        FolderPairs(tmp_path, ())
 
 
 def test_photographs_are_degraded_as_for_validation():
     folder = examples()[0].parent
     expected = list(ValidationPairs(PhotographFolder(folder), ("rain", "jpeg"), crop=64))
-    pairs = PhotographPairs(folder, ("rain", "jpeg"), "basicsr-rgb", crop=64)
+    pairs = PhotographPairs(folder, ("rain", "jpeg"), crop=64)
     assert len(pairs) == len(expected)
     for found, (degraded, clean, label) in zip(pairs, expected, strict=True):
         assert found.task == found.expert == ("rain", "jpeg")[int(label)]
