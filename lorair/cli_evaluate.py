@@ -6,15 +6,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lorair.data import BenchmarkPairs
     from lorair.evaluation import FolderPairs, PhotographPairs
     from lorair.runtime import Runtime
+    from lorair.settings import Published
 
 
 def evaluate(
     model: Annotated[str, typer.Option(help="Checkpoint, bundle folder or server address.")] = "default",
+    setting: Annotated[str | None, typer.Option(help="A published setting, a .toml of one's own, or pairs.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder that holds the setting's data.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Pairs of each of the setting's test sets.")] = None,
     pairs: Annotated[Path | None, typer.Option(help="Folder of TASK/input and TASK/target.")] = None,
     photos: Annotated[Path | None, typer.Option(help="Folder of clean photographs, which are degraded here.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="How PSNR and SSIM are computed.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="How PSNR and SSIM are computed, if not as published.")] = None,
     degradation: Annotated[str | None, typer.Option(help="Its name, or oracle for each image's own.")] = None,
     tile: Annotated[int | None, typer.Option(min=1, help="Pixels; by default whole images.")] = None,
     tile_overlap: Annotated[int, typer.Option(min=0, help="Pixels over which tiles blend.")] = 32,
@@ -22,7 +29,7 @@ def evaluate(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the report.")] = None,
 ) -> None:
-    """Measure a model on pairs of degraded and clean images, or on photographs degraded for the purpose.
+    """Measure a model on a setting's test sets, on pairs of files, or on photographs degraded for the purpose.
 
     With --output, evaluation.json, images.csv and sheet.png (the best and the worst of each task) are written.
     docs/evaluation.md explains the protocols.
@@ -31,7 +38,7 @@ def evaluate(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     from lorair.evaluation import evaluate as evaluated_pairs
-    from lorair.evaluation.report import confusion_table, record_of, task_table, write_report
+    from lorair.evaluation.report import confusion_table, published_table, record_of, task_table, write_report
     from lorair.evaluation.sheet import Sheet
     from lorair.evaluation.summary import confusion, summarize
     from lorair.metrics import PROTOCOLS, protocol_named
@@ -42,7 +49,7 @@ def evaluate(
         protocol_named(protocol)
     distance = None if lpips is None else Lpips.open(lpips)
     runtime = open_runtime(model, device)
-    source = _source(runtime, pairs, photos)
+    source, published = _source(runtime, setting, root, limit, pairs, photos)
     console, sheet, scores = Console(), Sheet(), []
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -54,23 +61,41 @@ def evaluate(
         console.print(f"{name}: {PROTOCOLS[name].summary}", highlight=False, soft_wrap=True)
     console.print("")
     console.print(task_table(summarize(scores)))
+    if published and protocol is None:
+        console.print("")
+        console.print(published_table(summarize(scores), published))
     if counts := confusion(scores):
         console.print("")
         console.print(confusion_table(counts, runtime.degradations))
     if output is None:
         return
     settings = {"model": model, "runtime": runtime.name, "device": device, "tile": tile, "tile_overlap": tile_overlap}
-    settings |= {"pairs": pairs, "photos": photos, "degradation": degradation, "lpips": lpips}
-    for path in write_report(output, record_of(scores, settings), scores, sheet):
+    settings |= {"setting": setting, "root": root, "limit": limit, "pairs": pairs, "photos": photos}
+    settings |= {"degradation": degradation, "lpips": lpips}
+    for path in write_report(output, record_of(scores, settings, published), scores, sheet):
         console.print(f"wrote {path}", highlight=False, soft_wrap=True)
 
 
-def _source(runtime: "Runtime", pairs: Path | None, photos: Path | None) -> "FolderPairs | PhotographPairs":
+def _source(
+    runtime: "Runtime",
+    setting: str | None,
+    root: Path | None,
+    limit: int | None,
+    pairs: Path | None,
+    photos: Path | None,
+) -> tuple["BenchmarkPairs | FolderPairs | PhotographPairs", "Sequence[Published]"]:
+    """The pairs that are asked for, and the figures published on them."""
+    from lorair.data import BenchmarkPairs
     from lorair.evaluation import FolderPairs, PhotographPairs
+    from lorair.settings import load_setting
 
-    if (pairs is None) == (photos is None):
-        raise ValueError("give one of --pairs and --photos")
-    if photos is not None:
-        return PhotographPairs(photos, runtime.degradations)
-    assert pairs is not None
-    return FolderPairs(pairs, runtime.degradations)
+    match setting, root, limit, pairs, photos:
+        case str(), Path(), _, None, None:
+            chosen = load_setting(setting, root)
+            return BenchmarkPairs(chosen, root, limit), chosen.published
+        case None, None, None, Path(), None:
+            return FolderPairs(pairs, runtime.degradations), ()
+        case None, None, None, None, Path():
+            return PhotographPairs(photos, runtime.degradations), ()
+        case _:
+            raise ValueError("give one of --setting with --root (and --limit, if you like), --pairs and --photos")

@@ -154,12 +154,13 @@ class BenchmarkPair:
     Attributes:
         name: the file's path below the root.
         task: the benchmark's name, as published tables have it.
-        protocol: of the metrics it is measured by.
+        expert: the degradation of a model that fits, None where that is unknown.
+        protocol: of the metrics it is measured by, a name of `lorair.metrics.PROTOCOLS`.
     """
 
     name: str
     task: str
-    expert: str
+    expert: str | None
     protocol: str
     degraded: Uint8Image
     clean: Uint8Image

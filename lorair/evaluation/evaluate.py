@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from lorair.evaluation.pairs import Pair
+from lorair.data import BenchmarkPair
 from lorair.metrics import Scores, protocol_named
 from lorair.metrics.lpips import Lpips
 from lorair.restore import restore_tensor, tensor_from_pixels, usable_tile
@@ -67,7 +67,7 @@ class Evaluated(NamedTuple):
 
 def evaluate(
     runtime: Runtime,
-    pairs: Iterable[Pair],
+    pairs: Iterable[BenchmarkPair],
     protocol: str | None = None,
     degradation: str | None = None,
     tile: int | None = None,

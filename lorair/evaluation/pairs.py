@@ -1,33 +1,17 @@
-"""Where the pairs of an evaluation come from; each source has a length and reads one pair at a time."""
+"""Pairs that no setting describes; each source has a length and reads one pair at a time."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from torch import Tensor
 
-from lorair.data import PhotographFolder, ValidationPairs
+from lorair.data import BenchmarkPair, PhotographFolder, ValidationPairs
 from lorair.images import FORMATS, read_image
 
 DEFAULT_PROTOCOL: Final = "basicsr-rgb"
 SIDES: Final = (("input", "target"), ("lq", "gt"), ("degraded", "clean"))
-
-
-class Pair(NamedTuple):
-    """A degraded image and the clean one.
-
-    `degraded` and `clean` are RGB, uint8 or uint16 [H, W, 3]. `task` is what the figures are grouped by, `expert`
-    the degradation of the model that fits, None where that is unknown, `protocol` a name of
-    `lorair.metrics.PROTOCOLS`.
-    """
-
-    name: str
-    task: str
-    expert: str | None
-    degraded: np.ndarray
-    clean: np.ndarray
-    protocol: str = DEFAULT_PROTOCOL
 
 
 class FolderPairs:
@@ -49,11 +33,11 @@ class FolderPairs:
     def __len__(self) -> int:
         return len(self._files)
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[BenchmarkPair]:
         for task, degraded, clean in self._files:
             expert = task if task in self.degradations else None
             pixels = read_image(degraded).pixels, read_image(clean).pixels
-            yield Pair(str(degraded), task, expert, *pixels)
+            yield BenchmarkPair(str(degraded), task, expert, DEFAULT_PROTOCOL, *pixels)
 
 
 class PhotographPairs:
@@ -67,11 +51,11 @@ class PhotographPairs:
     def __len__(self) -> int:
         return len(self._pairs)
 
-    def __iter__(self) -> Iterator[Pair]:
+    def __iter__(self) -> Iterator[BenchmarkPair]:
         for index, (degraded, clean, label) in enumerate(self._pairs):
             task = self._pairs.degradations[int(label)]
             name = self.names[index // len(self._pairs.degradations)]
-            yield Pair(name, task, task, _eight_bit(degraded), _eight_bit(clean))
+            yield BenchmarkPair(name, task, task, DEFAULT_PROTOCOL, _eight_bit(degraded), _eight_bit(clean))
 
 
 def _eight_bit(image: Tensor) -> np.ndarray:

@@ -11,30 +11,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from rich.table import Table
 
 from lorair import __version__
 from lorair.evaluation.evaluate import Score
 from lorair.evaluation.sheet import Sheet
-from lorair.evaluation.summary import TaskSummary, average, confusion, summarize
+from lorair.evaluation.summary import AVERAGE, TaskSummary, average, confusion, summarize
 from lorair.images import write_image
 from lorair.metrics import PROTOCOLS
+from lorair.settings import Published
 
 FORMAT: Final = "lorair-evaluation"
 FORMAT_VERSION: Final = 1
-
-
-class PublishedRow(Protocol):
-    """What a paper prints of a method: PSNR and SSIM, where it has them, by task, and where that was read."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def source(self) -> str: ...
-    @property
-    def figures(self) -> Mapping[str, Sequence[float]]: ...
 
 
 def task_table(summaries: Sequence[TaskSummary]) -> Table:
@@ -58,20 +48,30 @@ def confusion_table(counts: Mapping[str, Counter[str]], degradations: Sequence[s
     return table
 
 
-def published_table(summaries: Sequence[TaskSummary], rows: Sequence[PublishedRow], name: str) -> Table:
-    """The model's figures above those of papers; an average stands where a row has all tasks."""
-    table = _table("PSNR/SSIM", *(summary.task for summary in summaries), "average", "source")
-    measured = {summary.task: summary.after for summary in summaries}
-    for method, figures, source in [(name, measured, "measured"), *((r.method, r.figures, r.source) for r in rows)]:
-        entries = [figures.get(summary.task, ()) for summary in summaries]
-        means = [fmean(column) for column in zip(*entries, strict=False)] if all(entries) else ()
-        table.add_row(method, *("/".join(_short(entry)) or "-" for entry in (*entries, means)), source)
+def published_table(summaries: Sequence[TaskSummary], rows: Sequence[Published]) -> Table:
+    """The model's PSNR above its SSIM, and beneath it those of papers, whose sources the caption numbers.
+
+    An average is the published one, but the mean of the tasks where a row has more tasks than were measured.
+    """
+    images = sum(summary.images for summary in summaries)
+    measured = Published(
+        "this model", f"measured, {images} images", {summary.task: summary.after for summary in summaries}
+    )
+    sources = list(dict.fromkeys(row.source for row in (measured, *rows) if row.figures))
+    table = _table("PSNR, SSIM", *(summary.task for summary in summaries), AVERAGE, "from")
+    table.caption = "; ".join(f"{number} {source}" for number, source in enumerate(sources, 1))
+    for row in (measured, *rows):
+        figures = [row.figures.get(summary.task, ()) for summary in summaries]
+        means = [fmean(column) for column in zip(*figures, strict=False)] if all(figures) else ()
+        if row.figures.keys() <= {AVERAGE, *(summary.task for summary in summaries)}:
+            means = row.figures.get(AVERAGE, means)
+        cells = [_short(entry) for entry in (*figures, means)]
+        if any(cells):
+            table.add_row(row.method, *(cell or "-" for cell in cells), str(sources.index(row.source) + 1))
     return table
 
 
-def record_of(
-    scores: Sequence[Score], settings: Mapping[str, Any], rows: Sequence[PublishedRow] = ()
-) -> dict[str, Any]:
+def record_of(scores: Sequence[Score], settings: Mapping[str, Any], rows: Sequence[Published] = ()) -> dict[str, Any]:
     """Everything about an evaluation as plain data; ``settings`` says what was evaluated and how."""
     summaries = summarize(scores)
     return {
@@ -84,10 +84,8 @@ def record_of(
         "tasks": [_plain(summary) for summary in summaries],
         "average": _plain(average(summaries)),
         "confusion": confusion(scores),
-        "published": [
-            {"method": row.method, "source": row.source, "figures": dict(row.figures)} for row in rows
-        ],
-    }  # fmt: skip
+        "published": [asdict(row) for row in rows],
+    }
 
 
 def write_report(folder: Path, record: Mapping[str, Any], scores: Sequence[Score], sheet: Sheet) -> list[Path]:
@@ -134,10 +132,10 @@ def _write_aside(path: Path, text: str) -> None:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold", caption_justify="left")
     table.add_column(first, overflow="fold")
     for name in others:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold", min_width=5)
     return table
 
 
@@ -149,5 +147,5 @@ def _figure(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _short(figures: Sequence[float]) -> list[str]:
-    return [f"{value:.{digits}f}" for value, digits in zip(figures, (2, 3), strict=False)]
+def _short(figures: Sequence[float]) -> str:
+    return "\n".join(f"{value:.{digits}f}" for value, digits in zip(figures, (2, 3), strict=False))

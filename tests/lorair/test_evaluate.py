@@ -4,8 +4,9 @@ import csv
 import json
 import math
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,16 +17,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import lorair
+import lorair.settings
 from lorair.checkpoint import checkpoint_of, write_checkpoint
 from lorair.cli_evaluate import evaluate as evaluate_command
-from lorair.data import PhotographFolder, ValidationPairs
-from lorair.evaluation import FolderPairs, Pair, PhotographPairs, evaluate
+from lorair.data import BenchmarkPair, PhotographFolder, ValidationPairs
+from lorair.evaluation import FolderPairs, PhotographPairs, evaluate
 from lorair.evaluation.report import confusion_table, published_table, record_of, task_table, write_report
 from lorair.evaluation.sheet import SIDE, Sheet
 from lorair.evaluation.summary import average, confusion, summarize
 from lorair.metrics import PROTOCOLS
 from lorair.photographs import examples
 from lorair.router import Routing
+from lorair.settings import SETTINGS, Published, load_setting
 
 
 @dataclass
@@ -56,7 +59,7 @@ def pair(level, task, height=32, width=40, error=20, expert=None, dtype=np.uint8
     """A flat image, `error` levels darker than the clean one."""
     top = np.iinfo(dtype).max // 255
     clean = np.full((height, width, 3), level * top, dtype)
-    return Pair(f"{task}-{level}.png", task, expert, clean - dtype(error * top), clean, protocol)
+    return BenchmarkPair(f"{task}-{level}.png", task, expert, protocol, clean - dtype(error * top), clean)
 
 
 def decibels(levels):
@@ -119,7 +122,7 @@ def test_an_oracle_needs_an_expert(expert):
 
 
 def test_a_pair_of_two_sizes_is_named():
-    wrong = pair(100, "a")._replace(clean=np.zeros((32, 41, 3), np.uint8))
+    wrong = replace(pair(100, "a"), clean=np.zeros((32, 41, 3), np.uint8))
     with pytest.raises(ValueError, match=r"a-100.png: two RGB images"):
         list(evaluate(Brighten(), [wrong]))
 
@@ -150,16 +153,9 @@ def test_summary(scores):
 
 
 def text_of(table):
-    console = Console(file=StringIO(), width=160)
+    console = Console(file=StringIO(), width=100)
     console.print(table)
     return [line.split() for line in console.file.getvalue().splitlines()]
-
-
-@dataclass(frozen=True)
-class Row:
-    method: str
-    source: str
-    figures: dict[str, tuple[float, ...]]
 
 
 def test_tables(scores):
@@ -173,12 +169,27 @@ def test_tables(scores):
         ["low_light", "1", "2"],
         ["haze", "1", "·"],
     ]
-    rows = [Row("A", "paper", {"LOL": (20.0, 0.9), "SOTS": (31.0, 0.95)}), Row("B", "other", {"SOTS": (30.5,)})]
-    ours, a, b = text_of(published_table(summaries, rows, "mine"))[1:]
-    assert (ours[0], ours[-1]) == ("mine", "measured")
-    assert ours[1].split("/")[0] == f"{summaries[0].after.psnr:.2f}"
-    assert a == ["A", "20.00/0.900", "31.00/0.950", "25.50/0.925", "paper"]
-    assert b == ["B", "-", "30.50", "-", "other"]
+    rows = [
+        Published("A", "paper", {"LOL": (20.0, 0.9), "SOTS": (31.0, 0.95, 0.1), "average": (25.51, 0.93)}),
+        Published("B", "other", {"LOL": (21.0,), "SOTS": (30.0,), "GoPro": (40.0,), "average": (30.33,)}),
+        Published("C", "other", {"SOTS": (30.5,)}),
+        Published("D", "third", {"average": (25.0, 0.8)}),
+        Published("E", "not found", unknown=("LOL",)),
+    ]
+    psnr, ssim = zip(*(summary.after for summary in summaries), strict=True)
+    *lines, caption, rest = text_of(published_table(summaries, rows))
+    assert lines == [
+        ["PSNR,", "SSIM", "LOL", "SOTS", "average", "from"],
+        ["this", "model", *(f"{value:.2f}" for value in (*psnr, sum(psnr) / 2)), "1"],
+        [f"{value:.3f}" for value in (*ssim, sum(ssim) / 2)],
+        ["A", "20.00", "31.00", "25.51", "2"],
+        ["0.900", "0.950", "0.930"],
+        ["B", "21.00", "30.00", "25.50", "3"],
+        ["C", "-", "30.50", "-", "3"],
+        ["D", "-", "-", "25.00", "4"],
+        ["0.800"],
+    ]
+    assert " ".join(caption + rest) == "1 measured, 4 images; 2 paper; 3 other; 4 third"
 
 
 def test_report(scores, tmp_path):
@@ -306,11 +317,41 @@ def test_command(tmp_path, make_model, command):
     assert found == pytest.approx({name: sum(values) / len(values) for name, values in expected.items()}, abs=1e-3)
 
 
+def test_command_on_a_setting(tmp_path, make_model, command):
+    """Rain100L as AirNet lays it out, beside a setting's other test sets cut away."""
+    setting = Path(lorair.settings.__file__).with_name("three-task.toml").read_text()
+    kept = [part for part in setting.split("[[")[1:] if not part.startswith("test") or '"Rain100L"' in part]
+    own = tmp_path / "rain-only.toml"
+    own.write_text(setting.split("[[")[0] + "[[" + "[[".join(kept))
+    for side, seed in (("input", 0), ("target", 1)):
+        for index in (1, 2):
+            save(tmp_path / "data" / "test" / "derain" / "Rain100L" / side / f"{index}.png", 10 * seed + index)
+    write_checkpoint(tmp_path / "best.pt", checkpoint_of(make_model()))
+    words = ("--model", tmp_path / "best.pt", "--setting", own, "--root", tmp_path / "data")
+    done = command(*words, "-o", tmp_path / "out")
+    assert done.exit_code == 0, done.output + str(done.exception)
+    assert "37.75" in done.output
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [(task["task"], task["images"], task["protocol"]) for task in record["tasks"]] == [
+        ("Rain100L", 2, "rgb-float-crop16")
+    ]
+    assert "PromptIR" in [row["method"] for row in record["published"]]
+    assert "37.75" not in command(*words, "--limit", 1, "--protocol", "basicsr-y").output
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_name_protocols(name, tmp_path):
+    setting = load_setting(name, tmp_path)
+    assert {setting.protocol, *(source.protocol for source in setting.test)} <= {*PROTOCOLS, None}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "give one of --pairs"),
-        (("--pairs", "a", "--photos", "b"), "give one of --pairs"),
+        ((), "give one of --setting"),
+        (("--pairs", "a", "--photos", "b"), "give one of --setting"),
+        (("--setting", "three-task"), "give one of --setting"),
+        (("--photos", "b", "--limit", "3"), "give one of --setting"),
         (("--photos", "b", "--protocol", "best"), "unknown protocol 'best'"),
     ],
 )
