@@ -142,7 +142,12 @@ def loaded(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
         worker_init_fn=_use_one_thread,
         prefetch_factor=4 if workers else None,
     )
-    yield from loader
+    # A process forked while OpenCV's threads stand waiting for work would wait for them for ever; one thread is none.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    stream = iter(loader)
+    cv2.setNumThreads(threads)
+    yield from stream
 
 
 def _read(path: Path, what: Callable[[Image.Image], T]) -> T:
@@ -155,8 +160,7 @@ def _read(path: Path, what: Callable[[Image.Image], T]) -> T:
 
 
 def _use_one_thread(_worker: int) -> None:
-    """OpenCV's and torch's own threads would compete with the training step."""
-    cv2.setNumThreads(1)
+    """Torch's own threads would compete with the training step."""
     torch.set_num_threads(1)
 
 
