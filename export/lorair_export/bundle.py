@@ -12,7 +12,7 @@ from lorair.checkpoint import DEFAULT, default_path, load
 from lorair.model import LoRAIR
 from lorair.torch_runtime import TorchRuntime
 from lorair_export.extras import require
-from lorair_export.manifest import Manifest, TensorSpec, file_sha256, new_bundle, refuse_existing, write_manifest
+from lorair_export.manifest import Graph, Manifest, TensorSpec, file_sha256, new_bundle, refuse_existing, write_manifest
 from lorair_export.onnx import GraphSpec, onnx_from_model
 from lorair_export.parity import check, compare
 from lorair_export.runtimes import OnnxRuntime
@@ -69,11 +69,10 @@ def bundle_from_checkpoint(
 def graph_manifest(model: LoRAIR, checkpoint: str | Path, folder: Path, spec: GraphSpec) -> Manifest:
     """The manifest of a folder that holds a model's graph and nothing else, its parity unchecked."""
     onnx, onnxruntime = require("onnx"), require("onnxruntime")
-    graph = onnx.load(folder / MODEL, load_external_data=False).graph
     source = default_path() if str(checkpoint) == DEFAULT else Path(checkpoint)
     return Manifest(
         runtime=OnnxRuntime.name,
-        model=MODEL,
+        graphs=(_graph(folder / MODEL, spec),),
         files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
         versions={
             "lorair": lorair.__version__,
@@ -85,13 +84,16 @@ def graph_manifest(model: LoRAIR, checkpoint: str | Path, folder: Path, spec: Gr
         lowering=spec.lowering.value,
         precision=spec.precision,
         opset=spec.opset,
-        inputs=tuple(_tensor_spec(value) for value in graph.input),
-        outputs=tuple(_tensor_spec(value) for value in graph.output),
-        size_range=(spec.min_size, spec.max_size),
         max_batch=spec.max_batch,
         degradations=model.degradations,
         local_window=model.config.restorer.local_window,
     )
+
+
+def _graph(path: Path, spec: GraphSpec) -> Graph:
+    graph = require("onnx").load(path, load_external_data=False).graph
+    inputs, outputs = (tuple(map(_tensor_spec, values)) for values in (graph.input, graph.output))
+    return Graph(path.stem, path.name, inputs, outputs, (spec.min_size, spec.max_size))
 
 
 def _tensor_spec(value: "onnx.ValueInfoProto") -> TensorSpec:

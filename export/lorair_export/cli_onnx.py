@@ -90,7 +90,8 @@ def photographs_in(folder: Path | None) -> list[Path]:
 def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
     """What was written, how right it is, and what to do with it."""
     mebibytes = sum((folder / name).stat().st_size for name in manifest.files) / 2**20
-    lines = [f"wrote {folder / manifest.model}: {mebibytes:.1f} MiB in {seconds:.0f} s"]
+    written = ", ".join(str(folder / graph.file) for graph in manifest.graphs)
+    lines = [f"wrote {written}: {mebibytes:.1f} MiB in {seconds:.0f} s"]
     if manifest.parity:
         worst = min(record.psnr_db for record in manifest.parity)
         sizes = ", ".join(dict.fromkeys(f"{record.height}x{record.width}" for record in manifest.parity))

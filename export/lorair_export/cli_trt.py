@@ -156,15 +156,16 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
     """What was written, for which GPUs and shapes, how right it is, and what to do with it."""
     engine = manifest.engine
     targets = ", ".join(engine["compute_capabilities"])
-    mebibytes = (folder / manifest.model).stat().st_size / 2**20
-    lines = [
-        f"wrote {folder / manifest.model}: {mebibytes:.1f} MiB in {seconds:.0f} s, for compute capability {targets}"
-    ]
-    for index, profile in enumerate(manifest.profiles):
-        shapes = " .. ".join("x".join(map(str, shape)) for shape in (profile.min, profile.opt, profile.max))
-        memory = engine["activation_mib"][index : index + 1]
-        told = f", {memory[0]:.0f} MiB of GPU memory at its largest" if memory else ""
-        lines.append(f"profile {shapes}{told}")
+    lines: list[str] = []
+    for graph in manifest.graphs:
+        mebibytes = (folder / graph.file).stat().st_size / 2**20
+        lines.append(f"wrote {folder / graph.file}: {mebibytes:.1f} MiB")
+        for index, profile in enumerate(graph.profiles):
+            shapes = " .. ".join("x".join(map(str, shape)) for shape in (profile.min, profile.opt, profile.max))
+            memory = graph.activation_mib[index : index + 1]
+            told = f", {memory[0]:.0f} MiB of GPU memory at its largest" if memory else ""
+            lines.append(f"profile {shapes}{told}")
+    lines.append(f"built in {seconds:.0f} s, for compute capability {targets}")
     for what, records in (("graph", manifest.parity), ("engine", engine["parity"])):
         worst = [record["psnr_db"] if isinstance(record, dict) else record.psnr_db for record in records]
         lines.append(f"parity of the {what}: {f'{min(worst):.0f} dB or more' if worst else 'not checked'}")

@@ -1,6 +1,6 @@
-"""Running a TensorRT engine, with torch holding its tensors on the GPU."""
+"""Running TensorRT engines, with torch holding their tensors on the GPU."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -8,31 +8,24 @@ from torch import Tensor
 
 from lorair.device import resolve_device
 from lorair.errors import RuntimeUnavailableError
-from lorair.router import Routing
+from lorair_export.bundle_runtime import BundleRuntime
 from lorair_export.errors import ExportError
 from lorair_export.flavour import Bound, Flavour, find_tensorrt, library_logger
-from lorair_export.manifest import Manifest, Profile, named_runtime, read_bundle
+from lorair_export.manifest import Graph, Manifest, Profile, named_runtime, read_bundle
 
 
-class EngineRuntime:
-    """A bundle's engine; router and restorer in one graph, so nothing can be routed or pinned apart from it.
-
-    Images go to the first profile that takes their shape; a batch beyond the largest runs in parts.
-    """
+class EngineRuntime(BundleRuntime):
+    """A bundle's engines; images go to the first profile that takes their shape."""
 
     name = "tensorrt"
-    size_range: tuple[int, int] | None
 
     def __init__(self, folder: Path, manifest: Manifest, flavour: Flavour, device: torch.device) -> None:
-        self.degradations = manifest.degradations
-        self.size_range = manifest.size_range
-        self.max_batch = manifest.max_batch
-        self.precision = manifest.precision
-        self.profiles = manifest.profiles
+        super().__init__(manifest)
         self.device = device
         with torch.cuda.device(device):
-            self.engine = _deserialized(folder / manifest.model, flavour)
-            self.context = self.engine.create_execution_context()
+            # A context lives by its engine, so both are held.
+            self.engines = {graph.name: _deserialized(folder / graph.file, flavour) for graph in manifest.graphs}
+            self.contexts = {name: engine.create_execution_context() for name, engine in self.engines.items()}
         self.stream = torch.cuda.Stream(device)
 
     @classmethod
@@ -42,7 +35,7 @@ class EngineRuntime:
 
     @classmethod
     def open(cls, target: str, device: str = "auto") -> "EngineRuntime":
-        """Load the engine onto a GPU.
+        """Load the engines onto a GPU.
 
         Raises:
             RuntimeUnavailableError: no GPU, no TensorRT of the engine's flavour, or another GPU or version.
@@ -53,39 +46,27 @@ class EngineRuntime:
         if resolved.type != "cuda":
             raise RuntimeUnavailableError(
                 f"{target} holds a TensorRT engine, which runs on an NVIDIA GPU and not on {resolved}; "
-                f"name its graph instead: {Path(target) / manifest.engine['graph']}"
+                f"name its graph instead: {Path(target) / manifest.graphs[0].source}"
             )
         return cls(Path(target), manifest, find_tensorrt(manifest.engine["flavour"]), resolved)
 
-    def route(self, images: Tensor) -> Routing | None:
-        return None
-
-    def pin(self, degradation: str, batch: int) -> Routing:
-        raise ValueError(
-            f"degradation {degradation!r} cannot be named for an engine: it routes inside; use the checkpoint"
-        )
-
-    def restore(self, images: Tensor, routing: Routing | None) -> tuple[Tensor, Tensor]:
-        """See :class:`lorair.runtime.Runtime`; ValueError for a shape that no profile takes."""
-        if routing is not None:
-            raise ValueError("an engine routes inside and takes no routing; pass None")
-        parts = [self._restored(part) for part in images.split(self.max_batch)]
-        restored, gates = zip(*parts, strict=True)
-        return torch.cat(restored), torch.cat(gates)
-
-    def _restored(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        profile = profile_for(self.profiles, tuple(images.shape))
+    def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        shape = tuple(inputs["image"].shape)
+        profile = profile_for(graph.profiles, shape)
+        context = self.contexts[graph.name]
         with torch.cuda.stream(self.stream):
-            held = {"image": images.to(self.device, torch.float32).contiguous()}
-            self.context.set_optimization_profile_async(profile, self.stream.cuda_stream)
-            self.context.set_input_shape("image", tuple(images.shape))
-            for name in ("restored", "gates"):
-                held[name] = torch.empty(tuple(self.context.get_tensor_shape(name)), device=self.device)
+            held = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+            context.set_optimization_profile_async(profile, self.stream.cuda_stream)
             for name, tensor in held.items():
-                self.context.set_tensor_address(name, tensor.data_ptr())
-            if not self.context.execute_async_v3(self.stream.cuda_stream):
-                raise ExportError(f"TensorRT failed on images of shape {tuple(images.shape)}")
-            return held["restored"].cpu(), held["gates"].cpu()
+                context.set_input_shape(name, tuple(tensor.shape))
+            for output in graph.outputs:
+                size = tuple(context.get_tensor_shape(output.name))
+                held[output.name] = torch.empty(size, dtype=getattr(torch, output.dtype), device=self.device)
+            for name, tensor in held.items():
+                context.set_tensor_address(name, tensor.data_ptr())
+            if not context.execute_async_v3(self.stream.cuda_stream):
+                raise ExportError(f"TensorRT failed on images of shape {shape}")
+            return {output.name: held[output.name].cpu() for output in graph.outputs}
 
 
 def profile_for(profiles: Sequence[Profile], shape: tuple[int, ...]) -> int:

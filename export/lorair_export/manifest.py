@@ -1,4 +1,4 @@
-"""The bundle: a folder with an artefact and a manifest.json that says everything about it."""
+"""The bundle: a folder with one or more graphs and a manifest.json that says everything about them."""
 
 import hashlib
 import json
@@ -13,9 +13,10 @@ from typing import Any
 
 from lorair_export.errors import ExportError
 from lorair_export.parity import ParityRecord
+from lorair_export.routing_form import MODEL, RoutingForm
 
 FORMAT = "lorair-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 
 Shape = tuple[int, int, int, int]
@@ -40,33 +41,73 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """One graph of a bundle, ``image`` its first input.
+
+    ``name`` is of :func:`graph_names`, ``file`` what is run. ``size_range`` is the smallest and largest image side
+    in pixels. For an engine ``source`` names the ONNX file that it was built from, ``profiles`` the image shapes
+    that it takes and ``activation_mib`` the memory of each, where the library tells.
+    """
+
+    name: str
+    file: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    size_range: tuple[int, int]
+    source: str = ""
+    profiles: tuple[Profile, ...] = ()
+    activation_mib: tuple[float, ...] = ()
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """How many images every call takes; None where the number is free."""
+        batch = self.inputs[0].shape[0]
+        return batch if isinstance(batch, int) else None
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What a bundle holds.
 
-    ``runtime`` names what runs it ("onnx", "tensorrt"), ``model`` the file that it opens; ``files`` maps
-    every file but the manifest to its SHA-256. ``checkpoint`` is the checkpoint file's SHA-256.
-    ``size_range`` is the smallest and largest image side in pixels, ``max_batch`` the most images per call.
-    ``profiles`` and ``engine`` (flavour, compute capability, ...) tell of a TensorRT engine, empty for a
-    graph. ``parity`` is empty where it was not checked.
+    ``runtime`` names what runs it ("onnx", "tensorrt"), ``graphs`` what is run, the router before the restorers;
+    ``files`` maps every file but the manifest to its SHA-256. ``checkpoint`` is the checkpoint file's SHA-256.
+    ``max_batch`` is the most images per call. ``pinned`` is the degradation that the form pinned restores.
+    ``mean_priors`` [E, P] are there where a degradation can be named. ``engine`` (flavour, compute capability, ...)
+    tells of TensorRT engines, empty for ONNX. ``parity`` is empty where it was not checked.
     """
 
     runtime: str
-    model: str
+    graphs: tuple[Graph, ...]
     files: Mapping[str, str]
     versions: Mapping[str, str]
     checkpoint: str
     lowering: str
     precision: str
     opset: int
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    size_range: tuple[int, int]
     max_batch: int
     degradations: tuple[str, ...]
     local_window: int | None
+    routing: RoutingForm = RoutingForm.GRAPH
+    pinned: str | None = None
+    mean_priors: tuple[tuple[float, ...], ...] = ()
     parity: tuple[ParityRecord, ...] = ()
-    profiles: tuple[Profile, ...] = ()
     engine: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size_range(self) -> tuple[int, int]:
+        """The smallest and largest side in pixels of images that are restored in one call."""
+        return self.graphs[-1].size_range
+
+    @property
+    def one_graph(self) -> Graph:
+        """The graph of a bundle that takes an image and tells the gates; ExportError for another form of routing."""
+        if self.routing is not RoutingForm.GRAPH:
+            raise ExportError(f"the bundle is of --routing {self.routing}; this takes --routing graph, export that")
+        return self.graphs[0]
+
+    def graph(self, name: str) -> Graph:
+        """The graph of that name; KeyError where there is none."""
+        return {graph.name: graph for graph in self.graphs}[name]
 
 
 @contextmanager
@@ -121,9 +162,9 @@ def read_bundle(folder: Path) -> Manifest:
         if plain.pop("format") != FORMAT:
             raise ExportError(f"{path}: not a lorair bundle's manifest")
         version = plain.pop("format_version")
-        if version != FORMAT_VERSION:
-            raise ExportError(f"{path}: bundle format {version!r}, not {FORMAT_VERSION}; export it again")
-        manifest = _manifest(plain)
+        if version not in (1, FORMAT_VERSION):
+            raise ExportError(f"{path}: bundle format {version!r}, not 1 or {FORMAT_VERSION}; export it again")
+        manifest = _manifest(_from_version_1(plain) if version == 1 else plain)
     except FileNotFoundError as error:
         raise ExportError(f"{folder}: no {MANIFEST}; make a bundle with 'lorair-export onnx'") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -156,13 +197,32 @@ def _verify(path: Path, sha256: str) -> None:
 
 
 def _manifest(plain: dict[str, Any]) -> Manifest:
-    if plain["model"] not in plain["files"] or any(Path(name).name != name for name in plain["files"]):
-        raise ValueError("its model and files must be plain file names in the folder")
-    kinds = {"inputs": TensorSpec, "outputs": TensorSpec, "profiles": Profile, "parity": ParityRecord}
-    records = {name: tuple(kind(**_tupled(item)) for item in plain[name]) for name, kind in kinds.items()}
-    values: dict[str, Any] = {**_tupled(plain), **records}
+    graphs = tuple(_graph(graph) for graph in plain["graphs"])
+    named = [name for graph in graphs for name in (graph.file, graph.source) if name]
+    if not graphs or not set(named) <= set(plain["files"]) or any(Path(name).name != name for name in plain["files"]):
+        raise ValueError("its graphs and files must be plain file names in the folder")
+    parity = tuple(ParityRecord(**_tupled(record)) for record in plain["parity"])
+    values = {**_tupled(plain), "graphs": graphs, "parity": parity, "routing": RoutingForm(plain["routing"])}
     return Manifest(**values)
 
 
-def _tupled(item: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+def _graph(plain: dict[str, Any]) -> Graph:
+    kinds = {"inputs": TensorSpec, "outputs": TensorSpec, "profiles": Profile}
+    records = {name: tuple(kind(**_tupled(item)) for item in plain[name]) for name, kind in kinds.items()}
+    return Graph(**{**_tupled(plain), **records})
+
+
+def _from_version_1(plain: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had one graph, and told of it beside everything else."""
+    moved = {key: plain.pop(key) for key in ("inputs", "outputs", "size_range", "profiles")}
+    engine = dict(plain.pop("engine"))
+    moved |= {"source": engine.pop("graph", ""), "activation_mib": engine.pop("activation_mib", [])}
+    graph = {"name": MODEL, "file": plain.pop("model"), **moved}
+    return {**plain, "graphs": [graph], "engine": engine, "routing": RoutingForm.GRAPH}
+
+
+def _tupled(value: Any) -> Any:  # noqa: ANN401
+    """Lists as tuples, however deep, but for those in the free-form ``engine``."""
+    if isinstance(value, dict):
+        return {key: item if key == "engine" else _tupled(item) for key, item in value.items()}
+    return tuple(_tupled(item) for item in value) if isinstance(value, list) else value

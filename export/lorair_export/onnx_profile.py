@@ -26,13 +26,19 @@ def graph_part_times(target: str, runtime: OnnxRuntime, images: Tensor, calls: i
         images: ``[B, 3, H, W]`` float32 in [0, 1].
         calls: calls to take the mean of, after one that is not counted.
     """
-    if runtime.session.get_providers()[0] != "CPUExecutionProvider":
+    graph, own = runtime.manifest.graphs[0], next(iter(runtime.sessions.values()))
+    if (
+        len(runtime.sessions) > 1
+        or graph.inputs[0].dtype != "float32"
+        or own.get_providers()[0] != "CPUExecutionProvider"
+    ):
         return {}
-    model = Path(target) if target.endswith(".onnx") else Path(target) / runtime.manifest.model
+    folder = Path(target).parent if target.endswith(".onnx") else Path(target)
+    model = folder / graph.file
     batches = [part.numpy() for part in images.split(runtime.manifest.max_batch)]
-    with TemporaryDirectory() as folder:
-        options = runtime.session.get_session_options()
-        options.enable_profiling, options.profile_file_prefix = True, str(Path(folder) / "profile")
+    with TemporaryDirectory() as scratch:
+        options = own.get_session_options()
+        options.enable_profiling, options.profile_file_prefix = True, str(Path(scratch) / "profile")
         session = require("onnxruntime").InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         options.enable_profiling = False
         for _ in range(1 + calls):

@@ -1,5 +1,6 @@
-"""Running a bundle's graph by ONNX Runtime, on a CPU or an NVIDIA GPU."""
+"""Running a bundle's graphs by ONNX Runtime, on a CPU or an NVIDIA GPU."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,80 +10,52 @@ from torch import Tensor
 
 from lorair.device import resolve_device
 from lorair.errors import RuntimeUnavailableError
-from lorair.router import Routing
+from lorair_export.bundle_runtime import BundleRuntime
+from lorair_export.errors import ExportError
 from lorair_export.extras import require
-from lorair_export.manifest import Manifest, named_runtime, read_bundle
+from lorair_export.manifest import Graph, Manifest, named_runtime, read_bundle
 
 if TYPE_CHECKING:
     import onnxruntime
 
 
-class OnnxRuntime:
-    """A bundle's graph; router and restorer in one, so nothing can be routed or pinned apart from it.
-
-    A batch beyond the graph's largest runs in parts, image by image where the graph takes one.
-    """
+class OnnxRuntime(BundleRuntime):
+    """A bundle's graphs in one session each."""
 
     name = "onnx"
-    size_range: tuple[int, int] | None
 
     def __init__(self, folder: Path, manifest: Manifest, device: str = "auto") -> None:
-        self.manifest = manifest
-        self.degradations = manifest.degradations
-        self.size_range = manifest.size_range
-        self.precision = manifest.precision
-        self.session = _session(folder / manifest.model, resolve_device(device))
+        super().__init__(manifest)
+        resolved = resolve_device(device)
+        self.sessions = {graph.name: _session(folder / graph.file, resolved) for graph in manifest.graphs}
 
     @classmethod
     def accepts(cls, target: str) -> bool:
-        """Whether a target is a bundle of a graph, or the graph in it."""
+        """Whether a target is a bundle of ONNX graphs, or a graph in a bundle."""
         path = Path(target)
         return path.suffix == ".onnx" or named_runtime(path) == "onnx"
 
     @classmethod
     def open(cls, target: str, device: str = "auto") -> "OnnxRuntime":
-        """Load the graph.
+        """Load the graphs; a file ``*.onnx`` stands for its bundle, also where engines were built from its graphs.
 
         Raises:
             RuntimeUnavailableError: ONNX Runtime is missing, or does not get the device.
-            ExportError: the bundle is damaged, or a graph has no manifest beside it.
+            ExportError: the bundle is damaged, or a graph has no manifest beside it that names it.
         """
         path = Path(target)
-        if path.suffix == ".onnx":
-            return cls(path.parent, replace(read_bundle(path.parent), model=path.name), device)
-        return cls(path, read_bundle(path), device)
+        if path.suffix != ".onnx":
+            return cls(path, read_bundle(path), device)
+        manifest = read_bundle(path.parent)
+        graphs = tuple(replace(graph, file=graph.source or graph.file, source="") for graph in manifest.graphs)
+        if path.name not in [graph.file for graph in graphs]:
+            raise ExportError(f"{path}: no graph of the bundle; its graphs are {[graph.file for graph in graphs]}")
+        return cls(path.parent, replace(manifest, graphs=graphs), device)
 
-    def route(self, images: Tensor) -> Routing | None:
-        return None
-
-    def pin(self, degradation: str, batch: int) -> Routing:
-        raise ValueError(
-            f"degradation {degradation!r} cannot be named for an ONNX graph: it routes inside; use the checkpoint"
-        )
-
-    def restore(self, images: Tensor, routing: Routing | None) -> tuple[Tensor, Tensor]:
-        """See :class:`lorair.runtime.Runtime`; ValueError for a routing, or images that the graph does not take."""
-        if routing is not None:
-            raise ValueError("an ONNX graph routes inside and takes no routing; pass None")
-        _check(images, self.manifest.size_range)
-        parts = [self._run(part) for part in images.cpu().contiguous().split(self.manifest.max_batch)]
-        return torch.cat([restored for restored, _ in parts]), torch.cat([gates for _, gates in parts])
-
-    def _run(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        restored, gates = self.session.run(["restored", "gates"], {"image": images.numpy()})
-        return torch.from_numpy(restored), torch.from_numpy(gates)
-
-
-def _check(images: Tensor, size_range: tuple[int, int]) -> None:
-    if images.ndim != 4 or images.shape[1] != 3 or not len(images) or images.dtype != torch.float32:
-        raise ValueError(f"images must be float32 [B, 3, H, W]; got {images.dtype} {tuple(images.shape)}")
-    low, high = size_range
-    height, width = images.shape[-2:]
-    if not (low <= height <= high and low <= width <= high):
-        raise ValueError(
-            f"the graph takes sides of {low} to {high} pixels, got {height}x{width}; restore larger images in "
-            "tiles (--tile), or export with other --min-size and --max-size"
-        )
+    def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        names = [output.name for output in graph.outputs]
+        values = self.sessions[graph.name].run(names, {name: tensor.cpu().numpy() for name, tensor in inputs.items()})
+        return {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
 
 
 def _session(model: Path, device: torch.device) -> "onnxruntime.InferenceSession":

@@ -166,7 +166,7 @@ def _config(
 ) -> Bound:
     trt, config = flavour.module, builder.create_builder_config()
     for profile in spec.profiles:
-        config.add_optimization_profile(_optimization_profile(builder, network.get_input(0).name, profile))
+        config.add_optimization_profile(_optimization_profile(builder, network, profile))
     if targets:
         config.num_compute_capabilities = len(targets)
         for index, target in enumerate(targets):
@@ -179,9 +179,14 @@ def _config(
     return config
 
 
-def _optimization_profile(builder: Bound, tensor: str, profile: Profile) -> Bound:
+def _optimization_profile(builder: Bound, network: Bound, profile: Profile) -> Bound:
+    """The bounds of every input: of the images as they are, of others by the number of images."""
     made = builder.create_optimization_profile()
-    made.set_shape(tensor, profile.min, profile.opt, profile.max)
+    for index in range(network.num_inputs):
+        tensor, bounds = network.get_input(index), (profile.min, profile.opt, profile.max)
+        if index > 0:
+            bounds = tuple((images[0], *tuple(tensor.shape)[1:]) for images in bounds)
+        made.set_shape(tensor.name, *bounds)
     return made
 
 

@@ -1,9 +1,10 @@
-"""The bundle of a TensorRT engine, with the ONNX graph that it was built from beside it."""
+"""The bundle of TensorRT engines, with the ONNX graphs that they were built from beside them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Final
 
 import torch
 from rich.progress import Progress
@@ -13,11 +14,15 @@ from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.errors import ExportError
 from lorair_export.flavour import Flavour
 from lorair_export.lowering import chosen_lowering
-from lorair_export.manifest import Manifest, Profile, file_sha256, read_bundle, write_manifest
+from lorair_export.manifest import Graph, Manifest, Profile, file_sha256, read_bundle, write_manifest
 from lorair_export.onnx import GraphSpec
 from lorair_export.parity import check, compare
+from lorair_export.routing_form import MODEL, ROUTER
 from lorair_export.runtimes import OnnxRuntime
 from lorair_export.tensorrt import PORTABLE, EngineSpec, checked_targets, engine_from_onnx
+
+# The largest side of images that a router's engine takes where it stands apart, in pixels.
+ROUTED_SIDE: Final = 2048
 
 
 def graph_for(profiles: Sequence[Profile], lowering: str, precision: str) -> tuple[GraphSpec, str]:
@@ -68,42 +73,71 @@ def sides_taken(profiles: Sequence[Profile]) -> tuple[int, int]:
 
 
 def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None) -> Manifest:
-    """Build the engine of a graph's bundle into it; from then on the bundle is the engine's.
+    """Build an engine of each graph into its bundle; from then on the bundle is the engines'.
 
     Raises:
         BuildError: see :func:`engine_from_onnx`.
         RuntimeUnavailableError: classic TensorRT without a GPU.
     """
     manifest = read_bundle(folder)
-    sides = sides_taken(spec.profiles)
-    began = perf_counter()
-    engine = engine_from_onnx(folder / manifest.model, flavour, spec, progress)
-    build_s = perf_counter() - began
     targets = checked_targets(flavour, spec.compute_capabilities) or (gpu_capability(),)
-    path = folder / engine_name(flavour, manifest.precision, targets)
-    path.write_bytes(engine.plan)
+    began = perf_counter()
+    graphs = tuple(_built(folder, graph, manifest, flavour, spec, targets, progress) for graph in manifest.graphs)
     manifest = replace(
         manifest,
         runtime=EngineRuntime.name,
-        model=path.name,
-        files={**manifest.files, path.name: file_sha256(path)},
-        size_range=sides,
+        graphs=graphs,
+        files={**manifest.files, **{graph.file: file_sha256(folder / graph.file) for graph in graphs}},
         max_batch=max(profile.max[0] for profile in spec.profiles),
-        profiles=tuple(spec.profiles),
         engine={
             "flavour": flavour.name,
             "version": flavour.version,
             "compute_capabilities": list(targets),
             "opt_level": spec.opt_level,
             "workspace_mib": spec.workspace_mib,
-            "activation_mib": [round(size / 2**20, 1) for size in engine.activation_bytes],
-            "graph": manifest.model,
-            "build_s": round(build_s, 1),
+            "build_s": round(perf_counter() - began, 1),
             "parity": [],
         },
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def _built(
+    folder: Path,
+    graph: Graph,
+    manifest: Manifest,
+    flavour: Flavour,
+    spec: EngineSpec,
+    targets: Sequence[str],
+    progress: Progress | None,
+) -> Graph:
+    """Build one graph's engine beside it."""
+    profiles = profiles_for(graph, spec.profiles)
+    engine = engine_from_onnx(folder / graph.file, flavour, replace(spec, profiles=profiles), progress)
+    path = folder / engine_name(flavour, manifest.precision, targets, graph.name)
+    path.write_bytes(engine.plan)
+    return replace(
+        graph,
+        file=path.name,
+        source=graph.file,
+        size_range=sides_taken(profiles),
+        profiles=profiles,
+        activation_mib=tuple(round(size / 2**20, 1) for size in engine.activation_bytes),
+    )
+
+
+def profiles_for(graph: Graph, profiles: Sequence[Profile]) -> tuple[Profile, ...]:
+    """The image shapes of a graph's engine: those asked for, or for a router apart one range that holds them.
+
+    It reaches from the smallest side to ``ROUTED_SIDE``, so that an image can be routed whole and restored in tiles.
+    """
+    if graph.name != ROUTER:
+        return tuple(profiles)
+    low = graph.size_range[0]
+    high = max(ROUTED_SIDE, *(side for profile in profiles for side in profile.max[2:]))
+    opt, batch = profiles[0].opt, max(profile.max[0] for profile in profiles)
+    return (Profile((1, 3, low, low), (1, *opt[1:]), (batch, 3, high, high)),)
 
 
 def runs_here(manifest: Manifest) -> bool:
@@ -121,7 +155,7 @@ def check_engine(folder: Path, reference: Runtime, photographs: Sequence[Path]) 
     return manifest
 
 
-def engine_name(flavour: Flavour, precision: str, targets: Sequence[str]) -> str:
+def engine_name(flavour: Flavour, precision: str, targets: Sequence[str], graph: str = MODEL) -> str:
     """``model.fp32.rtx1.7.1.engine``, ``model.fp32.trt11.4.0.sm90.plan``: what a plan is bound to.
 
     A TensorRT-RTX name tells its targets where they are not the portable ones.
@@ -129,9 +163,9 @@ def engine_name(flavour: Flavour, precision: str, targets: Sequence[str]) -> str
     version = ".".join(flavour.version.split(".")[:3])
     numbers = "-".join(f"sm{target.replace('.', '')}" for target in targets)
     if not flavour.compute_capabilities:
-        return f"model.{precision}.trt{version}.{numbers}.plan"
+        return f"{graph}.{precision}.trt{version}.{numbers}.plan"
     middle = "" if tuple(targets) == PORTABLE else f".{numbers}"
-    return f"model.{precision}.rtx{version}{middle}.engine"
+    return f"{graph}.{precision}.rtx{version}{middle}.engine"
 
 
 def gpu_capability() -> str:

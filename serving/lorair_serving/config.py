@@ -65,9 +65,10 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
     config = _config(RESTORER)
     config.backend = backend
     config.default_model_filename = model.artefact
-    batched = isinstance(manifest.inputs[0].shape[0], str)
-    _add_tensors(config.input, manifest.inputs, batched)
-    _add_tensors(config.output, manifest.outputs, batched)
+    graph = manifest.one_graph
+    batched = graph.fixed_batch is None
+    _add_tensors(config.input, graph.inputs, batched)
+    _add_tensors(config.output, graph.outputs, batched)
     if batched:
         _batch(config, min(model.service.max_batch, manifest.max_batch), model)
     on_cpu = model.service.device == "cpu"

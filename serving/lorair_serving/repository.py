@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+from lorair_export.errors import ExportError
 from lorair_export.manifest import new_bundle, read_bundle
 from safetensors.torch import save_file
 
@@ -89,12 +90,15 @@ def _write_checkpoint(path: Path, folder: Path, service: Service) -> None:
 
 def _write_bundle(bundle: Path, folder: Path, service: Service, backend: str) -> None:
     manifest = read_bundle(bundle)
+    graph = manifest.one_graph
+    if graph.inputs[0].dtype != "float32":
+        raise ExportError(f"{bundle} takes {graph.inputs[0].dtype} images; the service sends float32, use --io float32")
     low, high = manifest.size_range
     if not low <= service.tile <= high:
         raise ValueError(f"{bundle} takes images of {low} to {high} pixels a side; choose --tile within that")
     if backend != "auto":
         service = _for_python(service)
-    artefact = manifest.model if backend == "auto" else "bundle"
+    artefact = graph.file if backend == "auto" else "bundle"
     model = ServedModel(manifest.degradations, None, 0, artefact, service)
     _write_model(folder, front_config(model), "front")
     if backend == "auto":

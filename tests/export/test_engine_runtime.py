@@ -7,7 +7,7 @@ import pytest
 import torch
 from lorair_export.engine_runtime import EngineRuntime, profile_for
 from lorair_export.flavour import Flavour
-from lorair_export.manifest import Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
@@ -70,24 +70,22 @@ def fake_module(context: FakeContext | None) -> ModuleType:
 @pytest.fixture
 def bundle(tmp_path):
     (tmp_path / "model.plan").write_bytes(b"plan")
-    image = TensorSpec("image", "float32", ("batch", 3, "height", "width"))
+    (tmp_path / "model.onnx").write_bytes(b"graph")
+    image, restored = (TensorSpec(name, "float32", ("batch", 3, "height", "width")) for name in ("image", "restored"))
+    gates = TensorSpec("gates", "float32", ("batch", 2))
     manifest = Manifest(
         runtime="tensorrt",
-        model="model.plan",
-        files={"model.plan": file_sha256(tmp_path / "model.plan")},
+        graphs=(Graph("model", "model.plan", (image,), (restored, gates), (16, 96), "model.onnx", (SMALL, LARGE)),),
+        files={"model.plan": file_sha256(tmp_path / "model.plan"), "model.onnx": file_sha256(tmp_path / "model.onnx")},
         versions={},
         checkpoint="0" * 64,
         lowering="low-rank",
         precision="fp32",
         opset=20,
-        inputs=(image,),
-        outputs=(image,),
-        size_range=(16, 96),
         max_batch=4,
         degradations=("noise", "rain"),
         local_window=None,
-        profiles=(SMALL, LARGE),
-        engine={"flavour": "rtx", "graph": "model.onnx"},
+        engine={"flavour": "rtx"},
     )
     write_manifest(tmp_path, manifest)
     return tmp_path, manifest

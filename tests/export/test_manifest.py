@@ -1,11 +1,13 @@
 """The bundle: what is written reads back, and nothing damaged is read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from lorair_export.errors import ExportError
 from lorair_export.manifest import (
     MANIFEST,
+    Graph,
     Manifest,
     Profile,
     TensorSpec,
@@ -30,21 +32,28 @@ def bundle(tmp_path):
 def manifest(folder):
     return Manifest(
         runtime="onnx",
-        model="model.onnx",
+        graphs=(
+            Graph(
+                "model",
+                "model.onnx",
+                (TensorSpec("image", "float32", ("batch", 3, "height", "width")),),
+                (TensorSpec("gates", "float32", ("batch", 2)),),
+                size_range=(16, 64),
+                profiles=(Profile((1, 3, 16, 16), (1, 3, 32, 32), (2, 3, 64, 64)),),
+                activation_mib=(12.5,),
+            ),
+        ),
         files={"model.onnx": file_sha256(folder / "model.onnx")},
         versions={"torch": "2"},
         checkpoint="0" * 64,
         lowering="low-rank",
         precision="fp32",
         opset=20,
-        inputs=(TensorSpec("image", "float32", ("batch", 3, "height", "width")),),
-        outputs=(TensorSpec("gates", "float32", ("batch", 2)),),
-        size_range=(16, 64),
         max_batch=2,
         degradations=("rain", "haze"),
         local_window=None,
         parity=(ParityRecord(("a.jpg", "b.jpg"), 32, 48, 120.5, 0.01, 1e-7, True),),
-        profiles=(Profile((1, 3, 16, 16), (1, 3, 32, 32), (2, 3, 64, 64)),),
+        mean_priors=((0.1, 0.25), (1.0, -3.0)),
         engine={"flavour": "rtx", "compute_capabilities": ["8.6"]},
     )
 
@@ -57,6 +66,20 @@ def edited(folder, **changes):
 def test_what_is_written_reads_back(bundle):
     assert read_bundle(bundle) == manifest(bundle)
     assert named_runtime(bundle) == "onnx"
+
+
+def test_a_bundle_of_version_1_reads(bundle):
+    """It told of its one graph beside everything else."""
+    now = json.loads((bundle / MANIFEST).read_text())
+    (graph,) = now.pop("graphs")
+    for later in ("routing", "pinned", "mean_priors"):
+        del now[later]
+    moved = {"model": graph["file"], **{key: graph[key] for key in ("inputs", "outputs", "size_range", "profiles")}}
+    engine = {**now["engine"], "graph": "model.onnx", "activation_mib": [12.5]}
+    (bundle / MANIFEST).write_text(json.dumps({**now, **moved, "engine": engine, "format_version": 1}))
+    expected = manifest(bundle)
+    graphs = (replace(expected.graphs[0], source="model.onnx"),)
+    assert read_bundle(bundle) == replace(expected, graphs=graphs, mean_priors=())
 
 
 def test_sha256_of_a_known_file(tmp_path):
@@ -80,12 +103,14 @@ def test_a_missing_file_is_refused_by_name(bundle):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 2}, "format 2, not 1"),
+        ({"format_version": 3}, "format 3, not 1 or 2"),
         ({"format": "other"}, "not a lorair bundle"),
         ({"surprise": 1}, "damaged"),
-        ({"inputs": 3}, "damaged"),
-        ({"files": {"../model.onnx": "0"}, "model": "../model.onnx"}, "plain file names"),
-        ({"model": "other.onnx"}, "plain file names"),
+        ({"graphs": 3}, "damaged"),
+        ({"graphs": []}, "plain file names"),
+        ({"routing": "guessed"}, "damaged"),
+        ({"files": {"../model.onnx": "0"}}, "plain file names"),
+        ({"files": {"other.onnx": "0"}}, "plain file names"),
     ],
 )
 def test_a_manifest_of_another_kind_is_refused(bundle, changes, words):

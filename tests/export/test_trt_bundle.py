@@ -73,12 +73,13 @@ def test_both_lowerings_build_into_their_bundle(rtx, exported, tmp_path) -> None
     profile = Profile((1, 3, 48, 48), (1, 3, 64, 64), (batch, 3, 96, 160))
     add_engine(folder, rtx, EngineSpec((profile,)))
     manifest = read_bundle(folder)
-    assert (manifest.runtime, manifest.model) == ("tensorrt", engine_name(rtx, "fp32", ("8.6", "8.9", "12.0")))
-    assert set(manifest.files) == {"model.onnx", manifest.model} and manifest.profiles == (profile,)
+    (graph,) = manifest.graphs
+    assert (manifest.runtime, graph.file) == ("tensorrt", engine_name(rtx, "fp32", ("8.6", "8.9", "12.0")))
+    assert set(manifest.files) == {"model.onnx", graph.file} and graph.profiles == (profile,)
     assert (manifest.size_range, manifest.parity) == ((48, 96), exported.manifest.parity)
     assert manifest.engine["version"] == rtx.version and manifest.engine["parity"] == []
     assert manifest.engine["compute_capabilities"] == ["8.6", "8.9", "12.0"]
-    assert manifest.engine["activation_mib"][0] > batch * 4 * 16 * 96 * 160 / 2**20
+    assert graph.activation_mib[0] > batch * 4 * 16 * 96 * 160 / 2**20
     assert EngineRuntime.accepts(str(folder)) and not OnnxRuntime.accepts(str(folder))
     images = torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0))
     restored, _ = OnnxRuntime.open(str(folder / "model.onnx"), "cpu").restore(images, None)
@@ -101,7 +102,7 @@ def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, 
     assert code == 0, told
     manifest = read_bundle(target)
     assert manifest.engine["flavour"] == "rtx" and len(manifest.parity) > 0
-    assert str(target / manifest.model) in told and "8.6, 8.9, 12.0" in told
+    assert str(target / manifest.graphs[0].file) in told and "8.6, 8.9, 12.0" in told
     assert "parity of the graph: " in told and "parity of the engine: not checked" in told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle"]
 

@@ -5,27 +5,32 @@ from dataclasses import replace
 import pytest
 from google.protobuf.text_format import ParseError
 from lorair_export.errors import ExportError
-from lorair_export.manifest import Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_export.routing_form import RoutingForm
 from lorair_serving.config import from_text
 from lorair_serving.repository import write_repository
 from lorair_serving.service import ServedModel, Service
 
 SERVICE = Service(tile=64, overlap=16, max_batch=4, instances=3)
+ONLY = Graph(
+    "model",
+    "model.onnx",
+    (TensorSpec("image", "float32", ("batch", 3, "height", "width")),),
+    (
+        TensorSpec("restored", "float32", ("batch", 3, "height", "width")),
+        TensorSpec("gates", "float32", ("batch", 3)),
+    ),
+    (16, 512),
+)
 GRAPH = Manifest(
     runtime="onnx",
-    model="model.onnx",
+    graphs=(ONLY,),
     files={},
     versions={},
     checkpoint="",
     lowering="low-rank",
     precision="fp32",
     opset=20,
-    inputs=(TensorSpec("image", "float32", ("batch", 3, "height", "width")),),
-    outputs=(
-        TensorSpec("restored", "float32", ("batch", 3, "height", "width")),
-        TensorSpec("gates", "float32", ("batch", 3)),
-    ),
-    size_range=(16, 512),
     max_batch=2,
     degradations=("noise", "rain", "haze"),
     local_window=None,
@@ -34,8 +39,9 @@ GRAPH = Manifest(
 
 def bundle_of(manifest: Manifest, folder):
     folder.mkdir()
-    (folder / manifest.model).write_bytes(b"artefact")
-    write_manifest(folder, replace(manifest, files={manifest.model: file_sha256(folder / manifest.model)}))
+    file = folder / manifest.graphs[0].file
+    file.write_bytes(b"artefact")
+    write_manifest(folder, replace(manifest, files={file.name: file_sha256(file)}))
     return folder
 
 
@@ -93,38 +99,50 @@ def test_bundle_is_served_by_the_backend_of_its_kind(tmp_path):
 
 
 def test_fixed_batch_is_part_of_the_shape(tmp_path):
-    tensors = {name: (replace(spec, shape=(1, *spec.shape[1:])),) for name, spec in (("inputs", GRAPH.inputs[0]),)}
-    write_repository(str(bundle_of(replace(GRAPH, **tensors), tmp_path / "bundle")), tmp_path / "repository", SERVICE)
+    (image,) = ONLY.inputs
+    one = replace(ONLY, inputs=(replace(image, shape=(1, *image.shape[1:])),))
+    bundle = bundle_of(replace(GRAPH, graphs=(one,)), tmp_path / "bundle")
+    write_repository(str(bundle), tmp_path / "repository", SERVICE)
     restorer = configs_in(tmp_path / "repository")["restorer"]
     assert (restorer.max_batch_size, dims(restorer.input)) == (0, {"image": [1, 3, -1, -1]})
 
 
 def test_engine_config_holds_to_its_manifest(tmp_path):
+    profile = Profile((1, 3, 64, 64), (2, 3, 64, 64), (2, 3, 256, 256))
+    graph = replace(ONLY, file="model.fp32.trt10.15.1.sm90.plan", size_range=(64, 256), profiles=(profile,))
     engine = replace(
         GRAPH,
         runtime="tensorrt",
-        model="model.fp32.trt10.15.1.sm90.plan",
-        size_range=(64, 256),
-        profiles=(Profile((1, 3, 64, 64), (2, 3, 64, 64), (2, 3, 256, 256)),),
+        graphs=(graph,),
         engine={"flavour": "tensorrt", "version": "10.15.1.29", "compute_capabilities": ["9.0"]},
     )
     write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
     restorer = configs_in(tmp_path / "repository")["restorer"]
-    assert (restorer.backend, restorer.default_model_filename) == ("tensorrt", engine.model)
+    assert (restorer.backend, restorer.default_model_filename) == ("tensorrt", graph.file)
     assert restorer.max_batch_size == 2
     assert restorer.parameters["tensorrt_version"].string_value == "10.15.1.29"
     assert restorer.parameters["container_tag"].string_value == "26.02-py3"
     graphs = restorer.optimization.cuda.graph_spec
     assert [(g.batch_size, list(g.input["image"].dim)) for g in graphs] == [(1, [3, 64, 64]), (2, [3, 64, 64])]
-    assert restorer.max_batch_size <= engine.profiles[0].max[0]
-    assert SERVICE.tile <= engine.profiles[0].max[2]
+    assert restorer.max_batch_size <= profile.max[0]
+    assert SERVICE.tile <= profile.max[2]
 
 
 def test_rtx_engine_is_refused_where_only_classic_ones_load(tmp_path):
-    engine = replace(GRAPH, runtime="tensorrt", model="m.engine", engine={"flavour": "rtx", "version": "1.7.1"})
+    engine = replace(GRAPH, runtime="tensorrt", engine={"flavour": "rtx", "version": "1.7.1"})
     with pytest.raises(ValueError, match="TensorRT-RTX"):
         write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
     assert not (tmp_path / "repository").exists()
+
+
+def test_a_bundle_that_routes_apart_is_refused(tmp_path):
+    """The front gives the artefact images alone and takes gates from it."""
+    split = replace(GRAPH, routing=RoutingForm.SPLIT)
+    with pytest.raises(ExportError, match="takes --routing graph"):
+        write_repository(str(bundle_of(split, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
+    eight_bit = replace(GRAPH, graphs=(replace(ONLY, inputs=(replace(ONLY.inputs[0], dtype="uint8"),)),))
+    with pytest.raises(ExportError, match="--io float32"):
+        write_repository(str(bundle_of(eight_bit, tmp_path / "other")), tmp_path / "repository", SERVICE)
 
 
 def test_tile_must_fit_the_bundle(tmp_path):
