@@ -109,9 +109,12 @@ class Modulation(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, channels, 1, 1))
 
     def forward(self, x: Tensor, prior: Tensor) -> Tensor:
+        return x + self.beta * (self.norm(x) * self.strength(prior))
+
+    def strength(self, prior: Tensor) -> Tensor:
+        """s of the embedded priors [B, P, 1, 1]: [B, C, 1, 1], in (0, 1)."""
         s = self.conv2(F.gelu(self.conv1(prior)))
-        s = torch.sigmoid(self.conv4(F.relu(self.conv3(s))))
-        return x + self.beta * (self.norm(x) * s)
+        return torch.sigmoid(self.conv4(F.relu(self.conv3(s))))
 
 
 class Stage(nn.Module):

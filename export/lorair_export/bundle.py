@@ -1,4 +1,4 @@
-"""A checkpoint as a bundle: the graph, proof that it is right, and what to know about it."""
+"""A checkpoint as a bundle: the graphs, proof that they are right, and what to know about them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,12 +15,12 @@ from lorair_export.extras import require
 from lorair_export.manifest import Graph, Manifest, TensorSpec, file_sha256, new_bundle, refuse_existing, write_manifest
 from lorair_export.onnx import GraphSpec, onnx_from_model
 from lorair_export.parity import check, compare
+from lorair_export.parts import ROUTER_SIZES, check_form
+from lorair_export.routing_form import ROUTER, RoutingForm, graph_names
 from lorair_export.runtimes import OnnxRuntime
 
 if TYPE_CHECKING:
     import onnx
-
-MODEL = "model.onnx"
 
 
 def bundle_from_checkpoint(
@@ -33,46 +33,52 @@ def bundle_from_checkpoint(
     clip_weights: Path | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
-    """Write a folder with the graph and its manifest, if the graph restores what the checkpoint restores.
+    """Write a folder with the graphs and their manifest, if they restore what the checkpoint restores.
 
     Args:
         checkpoint: as :func:`lorair.load` takes it.
         target: the folder to make.
-        spec: what graph to make.
-        photographs: what both restore on the CPU for comparison; with none the graph goes unchecked.
+        spec: what graphs to make.
+        photographs: what both restore on the CPU for comparison; with none the bundle goes unchecked.
         overwrite: replace a bundle that exists.
         clip_weights: local file of the CLIP weights that the checkpoint refers to.
         on_step: told what begins.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
-        ExportError: the target exists, or the graph cannot be made.
-        ParityError: the graph restores something else; nothing is left behind.
+        ValueError: the model does not allow the form of routing or the lowering.
+        ExportError: the target exists, or a graph cannot be made.
+        ParityError: the bundle restores something else; nothing is left behind.
     """
     refuse_existing(target, overwrite)
     on_step("loading the checkpoint")
     model = load(checkpoint, "cpu", clip_weights)
+    check_form(model, spec)
     with new_bundle(target, overwrite) as folder:
-        on_step("exporting the graph")
-        onnx_from_model(model, folder / MODEL, spec)
+        for name in graph_names(spec.routing, model.degradations):
+            on_step(f"exporting {name}.onnx")
+            onnx_from_model(model, folder / f"{name}.onnx", spec, name)
         manifest = graph_manifest(model, checkpoint, folder, spec)
         if photographs:
             on_step("comparing with the checkpoint")
             runtime = OnnxRuntime(folder, manifest, "cpu")
-            records = compare(TorchRuntime(model), runtime, photographs, batch=min(2, spec.max_batch))
-            check(records, spec.precision)
+            records = compare(
+                TorchRuntime(model), runtime, photographs, min(2, spec.max_batch), spec.pinned, spec.shape
+            )
+            check(records, spec.precision, spec.io)
             manifest = replace(manifest, parity=tuple(records))
         write_manifest(folder, manifest)
     return manifest
 
 
 def graph_manifest(model: LoRAIR, checkpoint: str | Path, folder: Path, spec: GraphSpec) -> Manifest:
-    """The manifest of a folder that holds a model's graph and nothing else, its parity unchecked."""
+    """The manifest of a folder that holds a model's graphs and nothing else, its parity unchecked."""
     onnx, onnxruntime = require("onnx"), require("onnxruntime")
+    inside, priors = spec.routing is RoutingForm.GRAPH, model.mean_priors
     source = default_path() if str(checkpoint) == DEFAULT else Path(checkpoint)
     return Manifest(
         runtime=OnnxRuntime.name,
-        graphs=(_graph(folder / MODEL, spec),),
+        graphs=tuple(_graph(folder / f"{name}.onnx", spec) for name in graph_names(spec.routing, model.degradations)),
         files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
         versions={
             "lorair": lorair.__version__,
@@ -87,13 +93,16 @@ def graph_manifest(model: LoRAIR, checkpoint: str | Path, folder: Path, spec: Gr
         max_batch=spec.max_batch,
         degradations=model.degradations,
         local_window=model.config.restorer.local_window,
+        routing=spec.routing,
+        pinned=spec.pinned,
+        mean_priors=() if inside or priors is None else tuple(map(tuple, priors.tolist())),
     )
 
 
 def _graph(path: Path, spec: GraphSpec) -> Graph:
     graph = require("onnx").load(path, load_external_data=False).graph
     inputs, outputs = (tuple(map(_tensor_spec, values)) for values in (graph.input, graph.output))
-    return Graph(path.stem, path.name, inputs, outputs, (spec.min_size, spec.max_size))
+    return Graph(path.stem, path.name, inputs, outputs, ROUTER_SIZES if path.stem == ROUTER else spec.size_range)
 
 
 def _tensor_spec(value: "onnx.ValueInfoProto") -> TensorSpec:

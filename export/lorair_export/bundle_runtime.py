@@ -120,17 +120,16 @@ class BundleRuntime(ABC):
 
 def _holds(graph: Graph, images: Tensor) -> bool:
     low, high = graph.size_range
-    sizes = zip(images.shape[-2:], graph.inputs[0].shape[-2:], strict=True)
-    return all(size == fixed if isinstance(fixed, int) else low <= size <= high for size, fixed in sizes)
+    sides = tuple(images.shape[-2:])
+    return sides == graph.shape if graph.shape else low <= min(sides) and max(sides) <= high
 
 
 def _check(images: Tensor, graph: Graph) -> None:
     if images.ndim != 4 or images.shape[1] != 3 or not len(images) or images.dtype != torch.float32:
         raise ValueError(f"images must be float32 [B, 3, H, W]; got {images.dtype} {tuple(images.shape)}")
     if not _holds(graph, images):
-        (low, high), sides = graph.size_range, graph.inputs[0].shape[-2:]
-        fixed = isinstance(sides[0], int)
-        taken = f"images of {sides[0]}x{sides[1]}" if fixed else f"sides of {low} to {high}"
+        low, high = graph.size_range
+        taken = "images of {}x{}".format(*graph.shape) if graph.shape else f"sides of {low} to {high}"
         height, width = images.shape[-2:]
         raise ValueError(
             f"the graph takes {taken} pixels, got {height}x{width}; restore larger images in tiles (--tile), or "

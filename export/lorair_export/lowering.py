@@ -1,8 +1,9 @@
 """How the restorer's experts become static graph operations.
 
-A graph has no branch per image and no group count that follows the batch. Two forms remain: one merged kernel
-per convolution, computed from the gates of a single image; or constant kernels in low-rank branches beside
-the convolutions, which a batch of mixed gates can share.
+A graph has no branch per image and no group count that follows the batch. What remains: one merged kernel per
+convolution, computed from the gates of a single image or taken from a bank of every expert's; constant kernels in
+low-rank branches beside the convolutions, which a batch of mixed gates can share; or, where the expert is known at
+export, its merged weights as constants (:mod:`lorair_export.plain`).
 """
 
 import copy
@@ -19,21 +20,33 @@ from torch.func import functional_call
 from lorair.experts import ExpertConv2d
 from lorair.model import LoRAIR
 from lorair.restorer import ChannelAttention, LayerNorm2d, RestorationNet, spread_edges
+from lorair_export.routing_form import RoutingForm
 
 M = TypeVar("M", bound=nn.Module)
 
 
 class Lowering(StrEnum):
-    """How experts become graph operations: one merged kernel (batch 1), or low-rank branches (any batch)."""
+    """How experts become graph operations.
+
+    One merged kernel (batch 1); one of a bank of merged kernels (batch 1, top-1 gates); low-rank branches (any
+    batch); or none, the weights of one expert merged at export (the forms of routing that know it).
+    """
 
     MERGED = "merged"
+    BANK = "bank"
     LOW_RANK = "low-rank"
+    PLAIN = "plain"
 
 
-def chosen_lowering(choice: str, max_batch: int) -> tuple[Lowering, str]:
-    """The lowering of that name, or for ``auto`` the one that suits the batch, and the reason in words."""
+def chosen_lowering(choice: str, max_batch: int, routing: RoutingForm = RoutingForm.GRAPH) -> tuple[Lowering, str]:
+    """The lowering of that name, or for ``auto`` the one that suits routing and batch, and the reason in words.
+
+    A bank is never chosen: it holds every expert's weights in full, to save a product that costs little.
+    """
     if choice != "auto":
         return Lowering(choice), "as asked"
+    if routing in (RoutingForm.EXPERTS, RoutingForm.PINNED):
+        return Lowering.PLAIN, f"weights are merged at export, the expert of each graph is known (--routing {routing})"
     if max_batch == 1:
         return Lowering.MERGED, "one image per call costs what the plain network costs (--max-batch 1)"
     return Lowering.LOW_RANK, f"up to {max_batch} images per call, each with gates of its own (--max-batch)"
@@ -102,10 +115,10 @@ class LowRankConv2d(nn.Module):
         super().__init__()
         branch = cheaper_branch(conv)
         stride, padding = conv.stride[0], int(conv.padding[0])
-        self.base = _conv2d(conv.weight, conv.groups, stride, padding)
+        self.base = plain_conv2d(conv.weight, conv.groups, stride, padding)
         self.base.bias = conv.bias
-        self.down = _conv2d(branch.down, branch.down_groups, stride, padding)
-        self.up = _conv2d(branch.up, branch.up_groups)
+        self.down = plain_conv2d(branch.down, branch.down_groups, stride, padding)
+        self.up = plain_conv2d(branch.up, branch.up_groups)
         self.register_buffer("expert_of", branch.expert_of)
         self.register_buffer("gates", torch.zeros(1, len(conv.a)))
 
@@ -158,13 +171,30 @@ class MergedRestorer(nn.Module):
         return functional_call(self.net, merged, (images, prior)).clamp(0, 1)
 
 
+class BankRestorer(nn.Module):
+    """The restorer of one image and one-hot gates, every expert's merged weights at hand; as MergedRestorer."""
+
+    def __init__(self, net: RestorationNet) -> None:
+        super().__init__()
+        self.net = net
+        convs = {name: conv for name, conv in net.named_modules() if isinstance(conv, ExpertConv2d)}
+        self.names = list(convs)
+        self.banks = nn.ParameterList(map(_bank, convs.values()))
+
+    def forward(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
+        expert = gates.argmax(1)
+        kernels = (bank.index_select(0, expert)[0] for bank in self.banks)
+        chosen = {f"{name}.weight": kernel for name, kernel in zip(self.names, kernels, strict=True)}
+        return functional_call(self.net, chosen, (images, prior)).clamp(0, 1)
+
+
 class LowRankRestorer(nn.Module):
     """The restorer of any batch: images [B, 3, H, W], prior [B, P], gates [B, E] -> restored, in [0, 1]."""
 
     def __init__(self, net: RestorationNet) -> None:
         super().__init__()
         self.net = net
-        _replace(net, ExpertConv2d, LowRankConv2d)
+        replace_modules(net, ExpertConv2d, LowRankConv2d)
         self.convs = [name for name, module in net.named_modules() if isinstance(module, LowRankConv2d)]
 
     def forward(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
@@ -172,39 +202,58 @@ class LowRankRestorer(nn.Module):
         return functional_call(self.net, swapped, (images, prior)).clamp(0, 1)
 
 
+RESTORERS = {Lowering.MERGED: MergedRestorer, Lowering.BANK: BankRestorer, Lowering.LOW_RANK: LowRankRestorer}
+
+
 def lowered_restorer(model: LoRAIR, lowering: Lowering, max_size: int, dtype: torch.dtype = torch.float32) -> nn.Module:
     """A copy of the model's restorer that exports: (images, prior, gates) -> restored, in [0, 1].
 
     Args:
         model: stays as it is.
-        lowering: see :class:`Lowering`.
+        lowering: see :class:`Lowering`; any but plain.
         max_size: largest height and width; where the attention's window covers it, the mean is global.
         dtype: of the inputs, the output and all between, but for layer norms and means, in float32.
     """
+    return in_precision(RESTORERS[lowering](static_net(model, max_size)), dtype).to(model.device)
+
+
+def static_net(model: LoRAIR, max_size: int) -> RestorationNet:
+    """A copy of the model's U-Net whose attention does not branch on the map's size."""
     net = copy.deepcopy(model.restorer.net).requires_grad_(False)
     window, multiple = model.config.restorer.local_window, model.config.restorer.size_multiple
     largest = -(-max_size // multiple) * multiple
     local = window is not None and window < largest
-    _replace(net, ChannelAttention, partial(StaticAttention, local=local))
-    restorer = MergedRestorer(net) if lowering is Lowering.MERGED else LowRankRestorer(net)
-    restorer.to(model.device, dtype)
+    replace_modules(net, ChannelAttention, partial(StaticAttention, local=local))
+    return net
+
+
+def in_precision(restorer: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """The restorer itself in that type, its layer norms in float32."""
+    restorer.to(dtype)
     if dtype is not torch.float32:
-        _replace(net, LayerNorm2d, Float32Norm)
+        replace_modules(restorer, LayerNorm2d, Float32Norm)
     return restorer
 
 
-def _replace(module: nn.Module, kind: type[M], make: Callable[[M], nn.Module]) -> None:
+def replace_modules(module: nn.Module, kind: type[M], make: Callable[[M], nn.Module]) -> None:
+    """Put what ``make`` makes in the place of every module of that kind, below ``module``."""
     for name, child in module.named_children():
         if isinstance(child, kind):
             setattr(module, name, make(child))
         else:
-            _replace(child, kind, make)
+            replace_modules(child, kind, make)
 
 
-def _conv2d(weight: Tensor, groups: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+def plain_conv2d(weight: Tensor, groups: int, stride: int = 1, padding: int = 0) -> nn.Conv2d:
     """A convolution with that kernel and no bias."""
     out_channels, in_channels, k, _ = weight.shape
     with torch.device("meta"):
         conv = nn.Conv2d(in_channels * groups, out_channels, k, stride, padding, groups=groups, bias=False)
     conv.weight = nn.Parameter(weight, requires_grad=False)
     return conv
+
+
+def _bank(conv: ExpertConv2d) -> nn.Parameter:
+    """Every expert's merged weight, [E, cout, cin/groups, k, k]."""
+    own = torch.eye(len(conv.a), dtype=conv.a.dtype, device=conv.a.device)
+    return nn.Parameter(torch.stack([conv.merged_weight(gates) for gates in own]), requires_grad=False)

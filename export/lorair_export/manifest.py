@@ -64,6 +64,12 @@ class Graph:
         batch = self.inputs[0].shape[0]
         return batch if isinstance(batch, int) else None
 
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """The images' height and width where they are fixed, else None."""
+        height, width = self.inputs[0].shape[-2:]
+        return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
 
 @dataclass(frozen=True)
 class Manifest:

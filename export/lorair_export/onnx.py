@@ -1,36 +1,39 @@
-"""A model as one ONNX graph: image in, restored image and gates out."""
+"""A model as ONNX graphs: one that routes and restores, or its parts by the form of routing."""
 
 import ast
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.export import Dim
 
 import lorair
 from lorair.model import LoRAIR
 from lorair_export.errors import ExportError
 from lorair_export.extras import require
-from lorair_export.lowering import Lowering, lowered_restorer
+from lorair_export.lowering import Lowering
+from lorair_export.parts import Part, part_of
+from lorair_export.routing_form import MODEL, RoutingForm
 
 if TYPE_CHECKING:
     import onnx_ir
 
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
+IMAGE_TYPES = {"float32": torch.float32, "uint8": torch.uint8}
 OPSETS = range(18, 23)
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """What graph to make of a model.
+    """What graphs to make of a model.
 
     ``precision`` is what the restorer computes in, fp32 or fp16; ``max_batch`` the most images per call, 1 with
-    the merged lowering; ``min_size`` and ``max_size`` the smallest and largest height and width in pixels. Where
-    they are equal the graph is of fixed size.
+    the merged lowering and the bank; ``min_size`` and ``max_size`` the smallest and largest height and width in
+    pixels, which ``shape``, a height and width, fixes instead, as equal ones do. ``fixed_batch`` makes every call
+    one of ``max_batch`` images. ``io`` is the images' type, float32 in [0, 1] or uint8 in 0..255, ``pinned`` the
+    degradation of the form pinned.
 
     Raises ValueError where an option is out of range or two contradict each other.
     """
@@ -41,6 +44,11 @@ class GraphSpec:
     max_batch: int = 1
     min_size: int = 16
     max_size: int = 4096
+    routing: RoutingForm = RoutingForm.GRAPH
+    pinned: str | None = None
+    shape: tuple[int, int] | None = None
+    fixed_batch: bool = False
+    io: str = "float32"
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -54,57 +62,71 @@ class GraphSpec:
             raise ValueError(f"sizes need 2 <= min <= max; got {self.min_size} and {self.max_size}")
         if self.max_batch < 1:
             raise ValueError(f"max_batch must be at least 1; got {self.max_batch}")
-        if self.lowering is Lowering.MERGED and self.max_batch > 1:
+        if self.lowering in (Lowering.MERGED, Lowering.BANK) and self.max_batch > 1:
             raise ValueError(
-                f"the merged lowering takes one image per call, got max_batch {self.max_batch}; use low-rank"
+                f"the {self.lowering} lowering takes one image per call, got max_batch {self.max_batch}; use low-rank"
             )
+        one_expert = self.routing in (RoutingForm.EXPERTS, RoutingForm.PINNED)
+        if one_expert != (self.lowering is Lowering.PLAIN):
+            raise ValueError(f"--lowering {self.lowering} does not go with --routing {self.routing}; leave it to auto")
+        if self.io not in IMAGE_TYPES:
+            raise ValueError(f"--io is {' or '.join(IMAGE_TYPES)}; got {self.io!r}")
+        if min(self.size_range) < 2:
+            raise ValueError(f"images have at least 2 pixels a side; got {self.shape}")
+        if self.shape is None and self.min_size == self.max_size:
+            object.__setattr__(self, "shape", (self.min_size, self.max_size))
+
+    @property
+    def size_range(self) -> tuple[int, int]:
+        """The smallest and largest side in pixels of the images that are restored."""
+        return (min(self.shape), max(self.shape)) if self.shape else (self.min_size, self.max_size)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the restorer computes in."""
+        return PRECISIONS[self.precision]
+
+    @property
+    def image_dtype(self) -> torch.dtype:
+        """The images' type at the graphs' border."""
+        return IMAGE_TYPES[self.io]
 
 
-class RestoringGraph(nn.Module):
-    """Router and lowered restorer in a row: image [B, 3, H, W] in [0, 1] -> restored alike, gates [B, E].
+def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None, name: str = MODEL) -> None:
+    """Write a checked ONNX file: ``image`` [batch, 3, height, width] -> ``restored``, ``gates``, by default.
 
-    Float32 at the border and in the router, ``dtype`` in the restorer.
-    """
-
-    def __init__(self, router: nn.Module, restorer: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.router = router
-        self.restorer = restorer
-        self.dtype = dtype
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        routing = self.router(image)
-        inputs = (tensor.to(self.dtype) for tensor in (image, routing.prior, routing.gates))
-        return self.restorer(*inputs).float(), routing.gates
-
-
-def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None) -> None:
-    """Write a checked ONNX file: ``image`` [batch, 3, height, width] -> ``restored``, ``gates``.
-
-    Everything is float32 at the border, images in [0, 1]; batch, height and width are named dimensions
-    where they are free. Node names begin with ``router/`` or ``restorer/``. Above 2 GB the weights lie beside
-    the graph in ``path`` + ``.data``.
+    Images are as ``spec.io`` says, everything else at the border is float32; batch, height and width are named
+    dimensions where they are free. Node names begin with ``router/`` or ``restorer/``. Above 2 GB the weights lie
+    beside the graph in ``path`` + ``.data``.
 
     Args:
         model: in evaluation mode; stays as it is.
         path: ``*.onnx``; its folder exists.
         spec: None for the merged graph of one image.
+        name: which graph of the spec's form, see :func:`lorair_export.parts.part_of`.
 
     Raises:
-        ValueError: the model is in training mode.
+        ValueError: the model is in training mode, or does not allow the spec.
         RuntimeUnavailableError: a package of the ``export`` extra is missing.
         ExportError: the graph cannot be made or does not pass the checker.
     """
     onnx = require("onnx")
     require("onnxscript")
     spec = spec or GraphSpec()
-    program = _exported(model, spec)
+    if model.training:
+        raise ValueError("the model is in training mode; call eval() before exporting it")
+    part = part_of(model, spec, name)
+    program = _exported(part, spec.opset, model.device)
     graph = program.model.graph
-    shape = graph.inputs[0].shape
-    if fixed := [axis for axis in _free_dimensions(spec) if shape is None or isinstance(shape[axis], int)]:
-        raise ExportError(f"tracing fixed dimensions {fixed} of the images, {shape}, that were to stay free")
+    for value, free in zip(graph.inputs, part.free_dimensions(), strict=True):
+        if fixed := [axis for axis in free if value.shape is None or isinstance(value.shape[axis], int)]:
+            raise ExportError(
+                f"tracing fixed dimensions {fixed} of {value.name}, {value.shape}, that were to stay free"
+            )
     _name_nodes(graph)
-    graph.outputs[0].shape = graph.inputs[0].shape
+    for value in graph.outputs:
+        if value.name == "restored":
+            value.shape = graph.inputs[0].shape
     program.model.producer_name = "lorair"
     program.model.producer_version = lorair.__version__
     program.model.metadata_props.update(graph_metadata(model, spec))
@@ -120,29 +142,24 @@ def graph_metadata(model: LoRAIR, spec: GraphSpec) -> dict[str, str]:
     return {
         "lorair.version": lorair.__version__,
         "lorair.degradations": ",".join(model.degradations),
+        "lorair.routing": f"{spec.routing}:{spec.pinned}" if spec.pinned else spec.routing,
         "lorair.lowering": spec.lowering,
         "lorair.precision": spec.precision,
         "lorair.local_window": str(model.config.restorer.local_window),
     }
 
 
-def _exported(model: LoRAIR, spec: GraphSpec) -> torch.onnx.ONNXProgram:
-    if model.training:
-        raise ValueError("the model is in training mode; call eval() before exporting it")
-    dtype = PRECISIONS[spec.precision]
-    restorer = lowered_restorer(model, spec.lowering, spec.max_size, dtype)
-    graph = RestoringGraph(model.router, restorer, dtype).eval()
-    side = (spec.min_size + spec.max_size) // 2
-    image = torch.zeros(spec.max_batch, 3, side, side, device=model.device)
+def _exported(part: Part, opset: int, device: torch.device) -> torch.onnx.ONNXProgram:
+    image, *steering = part.free_dimensions()
     try:
         program = torch.onnx.export(
-            graph,
-            (image,),
+            part.module,
+            part.examples(device),
             dynamo=True,
-            opset_version=spec.opset,
-            input_names=["image"],
-            output_names=["restored", "gates"],
-            dynamic_shapes=(_free_dimensions(spec),),
+            opset_version=opset,
+            input_names=list(part.inputs),
+            output_names=list(part.outputs),
+            dynamic_shapes=(image, tuple(steering)) if steering else (image,),
             verbose=False,
             optimize=False,
         )
@@ -162,16 +179,6 @@ def _shrink(model: "onnx_ir.Model") -> None:
     fold_constants(model)
     RemoveUnusedNodesPass()(model)
     CommonSubexpressionEliminationPass()(model)
-
-
-def _free_dimensions(spec: GraphSpec) -> dict[int, Any]:
-    dimensions: dict[int, Any] = {}
-    if spec.max_batch > 1:
-        dimensions[0] = Dim("batch", min=1, max=spec.max_batch)
-    if spec.min_size < spec.max_size:
-        dimensions[2] = Dim("height", min=spec.min_size, max=spec.max_size)
-        dimensions[3] = Dim("width", min=spec.min_size, max=spec.max_size)
-    return dimensions
 
 
 def _name_nodes(graph: "onnx_ir.Graph") -> None:

@@ -148,8 +148,10 @@ def runs_here(manifest: Manifest) -> bool:
 def check_engine(folder: Path, reference: Runtime, photographs: Sequence[Path]) -> Manifest:
     """Compare a bundle's engine with the reference on this GPU and keep the record; ParityError where it misses."""
     manifest = read_bundle(folder)
-    records = compare(reference, EngineRuntime.open(str(folder)), photographs, manifest.max_batch)
-    check(records, manifest.precision)
+    runtime = EngineRuntime.open(str(folder))
+    shape = manifest.graphs[-1].shape
+    records = compare(reference, runtime, photographs, manifest.max_batch, manifest.pinned, shape)
+    check(records, manifest.precision, manifest.graphs[0].inputs[0].dtype)
     manifest = replace(manifest, engine={**manifest.engine, "parity": [asdict(record) for record in records]})
     write_manifest(folder, manifest)
     return manifest
