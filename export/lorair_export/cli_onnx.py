@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
+
 if TYPE_CHECKING:
     from lorair_export.manifest import Manifest
 
 
 class LoweringChoice(StrEnum):
-    """How experts become graph operations; auto follows --max-batch."""
+    """How experts become graph operations; auto follows --routing and the batch."""
 
     auto = "auto"
     merged = "merged"
+    bank = "bank"
     low_rank = "low-rank"
 
 
@@ -26,15 +29,29 @@ class PrecisionChoice(StrEnum):
     fp16 = "fp16"
 
 
+class ImageTypeChoice(StrEnum):
+    """The images at the graph's border: in [0, 1], or in 0..255."""
+
+    float32 = "float32"
+    uint8 = "uint8"
+
+
 def onnx(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")],
     ckpt: Annotated[str, typer.Option("--ckpt", "--model", "-m", help="Checkpoint.")] = "default",
+    routing: Annotated[
+        str, typer.Option(metavar="FORM", help="Who routes, where: graph, split, experts or pinned:DEGRADATION.")
+    ] = "graph",
     lowering: Annotated[LoweringChoice, typer.Option(help="What becomes of the experts.")] = LoweringChoice.auto,
     max_batch: Annotated[int, typer.Option(min=1, help="Most images per call.")] = 1,
     precision: Annotated[PrecisionChoice, typer.Option(help="The restorer's.")] = PrecisionChoice.fp32,
     opset: Annotated[int, typer.Option(min=18, max=22, help="ONNX operator set.")] = 20,
     min_size: Annotated[int, typer.Option(min=2, help="Smallest height and width in pixels.")] = 16,
     max_size: Annotated[int, typer.Option(min=2, help="Largest; equal to the smallest fixes the size.")] = 4096,
+    imgsz: ImageSizeOption = None,
+    batch: BatchOption = None,
+    tile: TileOption = None,
+    io: Annotated[ImageTypeChoice, typer.Option(help="Images in and out.")] = ImageTypeChoice.float32,
     photos: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder to check on; by default our own.")
     ] = None,
@@ -43,9 +60,11 @@ def onnx(
     clip_weights: Annotated[Path | None, typer.Option(help="Local file of the CLIP weights.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
-    """Export a checkpoint as an ONNX graph: image in, restored image and gates out.
+    """Export a checkpoint as ONNX: by default one graph, image in, restored image and gates out.
 
-    The bundle appears only if ONNX Runtime restores the photographs as the checkpoint does, at three sizes.
+    --routing split makes a router and a restorer, experts a router and a plain network per degradation, and
+    pinned:DEGRADATION the plain network of one. The bundle appears only if ONNX Runtime restores the photographs
+    as the checkpoint does, at three sizes.
 
     Exit codes: 0 ok, 1 no such checkpoint, 2 wrong usage, 3 a package is missing, 4 no graph, 6 another result.
     """
@@ -54,11 +73,28 @@ def onnx(
     from lorair_export.bundle import bundle_from_checkpoint
     from lorair_export.lowering import chosen_lowering
     from lorair_export.onnx import GraphSpec
+    from lorair_export.routing_form import routing_from
 
     console = Console(stderr=True, quiet=quiet)
-    chosen, reason = chosen_lowering(lowering.value, max_batch)
+    form, pinned = routing_from(routing)
+    if batch is not None and max_batch not in (1, batch):
+        raise ValueError(f"--batch {batch} fixes the batch and --max-batch {max_batch} leaves it free; give one")
+    images = batch or max_batch
+    chosen, reason = chosen_lowering(lowering.value, images, form)
     console.print(f"lowering: {chosen}, {reason}", highlight=False, soft_wrap=True)
-    spec = GraphSpec(chosen, precision.value, opset, max_batch, min_size, max_size)
+    spec = GraphSpec(
+        chosen,
+        precision.value,
+        opset,
+        images,
+        min_size,
+        max_size,
+        routing=form,
+        pinned=pinned,
+        shape=fixed_shape(imgsz, tile),
+        fixed_batch=batch is not None or tile is not None,
+        io=io.value,
+    )
     began = perf_counter()
     with console.status("") as status:
         manifest = bundle_from_checkpoint(
@@ -98,4 +134,5 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
         lines.append(f"parity: {worst:.0f} dB or more with the checkpoint at {sizes}")
     else:
         lines.append("parity: not checked")
+    lines += window_note(manifest.local_window, manifest.size_range[1])
     return [*lines, f"next: lorair restore photo.jpg --model {folder}"]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorair_export.cli_onnx import LoweringChoice, PrecisionChoice, photographs_in
+from lorair_export.cli_onnx import ImageTypeChoice, LoweringChoice, PrecisionChoice, photographs_in
+from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
 
 if TYPE_CHECKING:
     from lorair_export.manifest import Manifest, Profile
@@ -40,9 +41,18 @@ def trt(
         list[str] | None, typer.Option(help="Usual images, as 1x3x256x256; repeat for more profiles.")
     ] = None,
     max_shape: Annotated[list[str] | None, typer.Option(help="Largest; by default --opt-shape's.")] = None,
+    imgsz: ImageSizeOption = None,
+    batch: BatchOption = None,
+    tile: TileOption = None,
+    routing: Annotated[
+        str | None, typer.Option(metavar="FORM", help="As of 'onnx'; by default graph, or the bundle's.")
+    ] = None,
     lowering: Annotated[LoweringChoice, typer.Option(help="What becomes of the experts.")] = LoweringChoice.auto,
     precision: Annotated[
         PrecisionChoice | None, typer.Option(help="The restorer's; by default fp32, or the graph's.")
+    ] = None,
+    io: Annotated[
+        ImageTypeChoice | None, typer.Option(help="Images in and out; by default float32, or the graph's.")
     ] = None,
     opt_level: Annotated[
         int | None, typer.Option(help="0 to 5, longer search for kernels. Classic TensorRT alone.")
@@ -78,7 +88,14 @@ def trt(
     from lorair_export.tensorrt import EngineSpec, check_spec
     from lorair_export.trt_bundle import add_engine, check_engine, checked_graph, graph_for, runs_here, sides_taken
 
+    shape = fixed_shape(imgsz, tile)
+    if (shape or batch) and (min_shape or opt_shape or max_shape):
+        raise ValueError("--imgsz, --batch and --tile stand for shapes; give them or --min-, --opt- and --max-shape")
+    if shape:
+        opt_shape = [f"{batch or 1}x3x{shape[0]}x{shape[1]}"]
     profiles = profiles_from(min_shape or [], opt_shape or [], max_shape or [])
+    if batch:
+        profiles = tuple(with_batch(profile, batch) for profile in profiles)
     spec = EngineSpec(profiles, tuple(compute_capability or ()), opt_level, workspace, f"lorair {Path(ckpt).stem}")
     flavour = find_tensorrt(backend.value)
     check_spec(flavour, spec)
@@ -93,12 +110,14 @@ def trt(
         progress.update(step, description=text)
 
     if Path(ckpt).is_dir():
-        chosen = checked_graph(Path(ckpt), profiles, lowering.value, precision)
+        asked = {"lowering": lowering.value, "precision": precision, "routing": routing, "io": io}
+        chosen = checked_graph(Path(ckpt), profiles, asked)
         reason = f"as in {ckpt}"
         make_graph = partial(shutil.copytree, ckpt, dirs_exist_ok=True)
         reference = partial(OnnxRuntime.open, ckpt, "cpu")
     else:
-        chosen, reason = graph_for(profiles, lowering.value, precision or PrecisionChoice.fp32)
+        asked = (precision or PrecisionChoice.fp32, routing or "graph", io or ImageTypeChoice.float32)
+        chosen, reason = graph_for(profiles, lowering.value, *asked)
         make_graph = partial(
             bundle_from_checkpoint,
             ckpt,
@@ -143,6 +162,13 @@ def profiles_from(
     return tuple(Profile(*map(shape_from, three)) for three in shapes)
 
 
+def with_batch(profile: "Profile", batch: int) -> "Profile":
+    """A profile of exactly so many images."""
+    from lorair_export.manifest import Profile
+
+    return Profile(*((batch, *shape[1:]) for shape in (profile.min, profile.opt, profile.max)))
+
+
 def shape_from(text: str) -> tuple[int, int, int, int]:
     """``1x3x256x384`` -> (1, 3, 256, 384): images, channels, height, width."""
     sides = text.lower().split("x")
@@ -169,4 +195,5 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
     for what, records in (("graph", manifest.parity), ("engine", engine["parity"])):
         worst = [record["psnr_db"] if isinstance(record, dict) else record.psnr_db for record in records]
         lines.append(f"parity of the {what}: {f'{min(worst):.0f} dB or more' if worst else 'not checked'}")
+    lines += window_note(manifest.local_window, manifest.size_range[1])
     return [*lines, f"next, on such a GPU: lorair restore photo.jpg --model {folder}"]

@@ -69,6 +69,8 @@ class GraphSpec:
         one_expert = self.routing in (RoutingForm.EXPERTS, RoutingForm.PINNED)
         if one_expert != (self.lowering is Lowering.PLAIN):
             raise ValueError(f"--lowering {self.lowering} does not go with --routing {self.routing}; leave it to auto")
+        if (self.routing is RoutingForm.PINNED) != (self.pinned is not None):
+            raise ValueError(f"routing pinned names a degradation, others none; got {self.routing}, {self.pinned!r}")
         if self.io not in IMAGE_TYPES:
             raise ValueError(f"--io is {' or '.join(IMAGE_TYPES)}; got {self.io!r}")
         if min(self.size_range) < 2:

@@ -1,6 +1,6 @@
 """The bundle of TensorRT engines, with the ONNX graphs that they were built from beside them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
@@ -17,7 +17,7 @@ from lorair_export.lowering import chosen_lowering
 from lorair_export.manifest import Graph, Manifest, Profile, file_sha256, read_bundle, write_manifest
 from lorair_export.onnx import GraphSpec
 from lorair_export.parity import check, compare
-from lorair_export.routing_form import MODEL, ROUTER
+from lorair_export.routing_form import MODEL, ROUTER, routing_from
 from lorair_export.runtimes import OnnxRuntime
 from lorair_export.tensorrt import PORTABLE, EngineSpec, checked_targets, engine_from_onnx
 
@@ -25,36 +25,65 @@ from lorair_export.tensorrt import PORTABLE, EngineSpec, checked_targets, engine
 ROUTED_SIDE: Final = 2048
 
 
-def graph_for(profiles: Sequence[Profile], lowering: str, precision: str) -> tuple[GraphSpec, str]:
-    """The graph that takes every shape of the profiles, and in words why it is lowered so."""
-    sides = [side for profile in profiles for shape in (profile.min, profile.max) for side in shape[2:]]
-    batch = max(profile.max[0] for profile in profiles)
-    chosen, reason = chosen_lowering(lowering, batch)
-    spec = GraphSpec(chosen, precision, max_batch=batch, min_size=min(sides), max_size=max(sides))
+def graph_for(
+    profiles: Sequence[Profile], lowering: str, precision: str, routing: str = "graph", io: str = "float32"
+) -> tuple[GraphSpec, str]:
+    """The graphs that take every shape of the profiles, one shape alone where they do; and why they are lowered so."""
+    form, pinned = routing_from(routing)
+    shapes = {shape for profile in profiles for shape in (profile.min, profile.opt, profile.max)}
+    sides = [side for shape in shapes for side in shape[2:]]
+    batch = max(shape[0] for shape in shapes)
+    chosen, reason = chosen_lowering(lowering, batch, form)
+    spec = GraphSpec(
+        chosen,
+        precision,
+        max_batch=batch,
+        min_size=min(sides),
+        max_size=max(sides),
+        routing=form,
+        pinned=pinned,
+        shape=profiles[0].opt[2:] if len(shapes) == 1 else None,
+        fixed_batch=len(shapes) == 1,
+        io=io,
+    )
     return spec, reason
 
 
-def checked_graph(bundle: Path, profiles: Sequence[Profile], lowering: str, precision: str | None) -> Manifest:
+def checked_graph(bundle: Path, profiles: Sequence[Profile], asked: Mapping[str, str | None]) -> Manifest:
     """The manifest of a graph's bundle, if an engine of these profiles can be built from it.
+
+    Args:
+        bundle: its folder.
+        profiles: the shapes of images that the engine is to take.
+        asked: lowering, precision, io and routing; "auto" or None is as the graph has it.
 
     Raises:
         ExportError: the folder is no bundle, or one of an engine.
-        ValueError: the graph is lowered otherwise, of another precision, or does not take the profiles' shapes.
+        ValueError: the graph is not what was asked, or does not take the profiles' shapes.
     """
     manifest = read_bundle(bundle)
     if manifest.runtime != OnnxRuntime.name:
         raise ExportError(f"{bundle} holds an engine; name a checkpoint or a bundle of 'lorair-export onnx'")
-    for option, asked, held in (
-        ("lowering", lowering, manifest.lowering),
-        ("precision", precision or manifest.precision, manifest.precision),
-    ):
-        if asked not in ("auto", held):
-            raise ValueError(f"--{option} {asked}: the graph in {bundle} is {held}; leave the option out")
+    graph = manifest.graphs[-1]
+    held = {
+        "lowering": manifest.lowering,
+        "precision": manifest.precision,
+        "io": graph.inputs[0].dtype,
+        "routing": f"{manifest.routing}:{manifest.pinned}" if manifest.pinned else manifest.routing,
+    }
+    for option, wanted in asked.items():
+        if wanted not in (None, "auto", held[option]):
+            raise ValueError(f"--{option} {wanted}: the graph in {bundle} is {held[option]}; leave the option out")
     low, high = manifest.size_range
     for profile in profiles:
-        if min(profile.min[2:]) < low or max(profile.max[2:]) > high or profile.max[0] > manifest.max_batch:
+        shapes = (profile.min, profile.opt, profile.max)
+        within = all(low <= side <= high for shape in shapes for side in shape[2:])
+        as_fixed = all(graph.shape in (None, shape[2:]) and graph.fixed_batch in (None, shape[0]) for shape in shapes)
+        if not within or not as_fixed or profile.max[0] > manifest.max_batch:
+            fixed = f" ({graph.shape[0]}x{graph.shape[1]} alone)" if graph.shape else ""
+            batch = f"{graph.fixed_batch or f'up to {manifest.max_batch}'} images"
             raise ValueError(
-                f"the graph in {bundle} takes up to {manifest.max_batch} images of {low} to {high} pixels a side; "
+                f"the graph in {bundle} takes {batch} of {low} to {high} pixels a side{fixed}; "
                 f"name shapes within that, or export it anew; got {profile}"
             )
     return manifest
@@ -63,9 +92,11 @@ def checked_graph(bundle: Path, profiles: Sequence[Profile], lowering: str, prec
 def sides_taken(profiles: Sequence[Profile]) -> tuple[int, int]:
     """The smallest and largest side of images that the largest profile takes, whatever their aspect.
 
-    ValueError where its heights and widths have no size in common.
+    A profile of one size takes that alone. ValueError where heights and widths of a range have no size in common.
     """
     largest = max(profiles, key=lambda profile: profile.max[2] * profile.max[3])
+    if largest.min[2:] == largest.max[2:]:
+        return min(largest.max[2:]), max(largest.max[2:])
     low, high = max(largest.min[2:]), min(largest.max[2:])
     if low > high:
         raise ValueError(f"heights and widths of a profile must overlap, so that a square fits; got {largest}")

@@ -1,13 +1,16 @@
 """Shared by the export tests: one small model, exported once in both lowerings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from lorair_export.bundle import bundle_from_checkpoint
+from lorair_export.flavour import Flavour, find_tensorrt
 from lorair_export.lowering import Lowering
 from lorair_export.manifest import Manifest
 from lorair_export.onnx import GraphSpec
+from lorair_export.routing_form import RoutingForm
 
 from lorair.checkpoint import checkpoint_of, write_checkpoint
 from lorair.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
@@ -25,6 +28,12 @@ CONFIG = ModelConfig(
         local_window=WINDOW,
     ),
 )  # fmt: skip
+
+
+@pytest.fixture
+def rtx() -> Flavour:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    return find_tensorrt("rtx")
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,48 @@ def merged(export_model, export_checkpoint, tmp_path_factory) -> Exported:
 def low_rank(export_model, export_checkpoint, tmp_path_factory) -> Exported:
     spec = GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160)
     return _exported(spec, export_model, export_checkpoint, tmp_path_factory.mktemp("low-rank"))
+
+
+@pytest.fixture(scope="session")
+def top1_model(make_model) -> LoRAIR:
+    return make_model(top_k=1, config=CONFIG)
+
+
+@pytest.fixture(scope="session")
+def top1_checkpoint(top1_model, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("top1") / "best.pt"
+    write_checkpoint(path, checkpoint_of(top1_model))
+    return path
+
+
+FORMS = {
+    "bank": GraphSpec(Lowering.BANK, max_size=160),
+    "split": GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160, routing=RoutingForm.SPLIT),
+    "experts": GraphSpec(Lowering.PLAIN, max_batch=4, max_size=160, routing=RoutingForm.EXPERTS),
+    "pinned": GraphSpec(Lowering.PLAIN, max_batch=4, max_size=160, routing=RoutingForm.PINNED, pinned="rain"),
+    "tiles": GraphSpec(
+        Lowering.PLAIN,
+        max_batch=3,
+        shape=(48, 64),
+        fixed_batch=True,
+        routing=RoutingForm.PINNED,
+        pinned="haze",
+        io="uint8",
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def form_of(top1_model, top1_checkpoint, tmp_path_factory) -> Callable[[str], Exported]:
+    """The bundle of one of ``FORMS``, exported once."""
+    made: dict[str, Exported] = {}
+
+    def get(name: str) -> Exported:
+        if name not in made:
+            made[name] = _exported(FORMS[name], top1_model, top1_checkpoint, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
 
 
 @pytest.fixture(scope="session", params=["merged", "low_rank"])

@@ -6,7 +6,7 @@ import torch
 from lorair_export import cli
 from lorair_export.cli_trt import profiles_from, shape_from
 from lorair_export.engine_runtime import EngineRuntime
-from lorair_export.flavour import Flavour, find_tensorrt
+from lorair_export.flavour import Flavour
 from lorair_export.lowering import Lowering
 from lorair_export.manifest import Profile, read_bundle
 from lorair_export.runtimes import OnnxRuntime
@@ -14,12 +14,6 @@ from lorair_export.tensorrt import EngineSpec
 from lorair_export.trt_bundle import add_engine, engine_name, graph_for, sides_taken
 
 SMALL = Profile((1, 3, 48, 48), (1, 3, 64, 64), (1, 3, 96, 160))
-
-
-@pytest.fixture
-def rtx() -> Flavour:
-    pytest.importorskip("tensorrt_rtx_bindings")
-    return find_tensorrt("rtx")
 
 
 def flavour(version: str, **members: int) -> Flavour:
@@ -47,11 +41,18 @@ def test_graph_holds_every_profile() -> None:
     assert "4 images" in reason
 
 
+def test_profiles_of_one_shape_make_a_graph_of_that_shape() -> None:
+    spec, _ = graph_for([Profile(*[(3, 3, 64, 96)] * 3)], "auto", "fp32", "pinned:rain", "uint8")
+    assert (spec.shape, spec.fixed_batch, spec.max_batch) == ((64, 96), True, 3)
+    assert (spec.lowering, spec.pinned, spec.io) == (Lowering.PLAIN, "rain", "uint8")
+
+
 def test_sides_are_those_of_any_aspect_in_the_largest_profile() -> None:
     assert sides_taken([SMALL]) == (48, 96)
     assert sides_taken([Profile(*[(1, 3, 256, 256)] * 3), SMALL]) == (256, 256)
+    assert sides_taken([Profile(*[(1, 3, 64, 96)] * 3)]) == (64, 96)
     with pytest.raises(ValueError, match="a square fits"):
-        sides_taken([Profile(*[(1, 3, 64, 96)] * 3)])
+        sides_taken([Profile((1, 3, 64, 96), (1, 3, 64, 96), (1, 3, 80, 128))])
 
 
 def test_shapes_of_the_command_line() -> None:
