@@ -183,7 +183,7 @@ class BankRestorer(nn.Module):
 
     def forward(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
         expert = gates.argmax(1)
-        kernels = (bank.index_select(0, expert)[0] for bank in self.banks)
+        kernels = (bank.index_select(0, expert).flatten(0, 1) for bank in self.banks)
         chosen = {f"{name}.weight": kernel for name, kernel in zip(self.names, kernels, strict=True)}
         return functional_call(self.net, chosen, (images, prior)).clamp(0, 1)
 

@@ -1,10 +1,12 @@
 """`lorair-export onnx`: exit codes, what it prints, and what it leaves behind."""
 
+import contextlib
 import shutil
 import sys
 
 import pytest
 from lorair_export import bundle, cli, parity
+from lorair_export.manifest import read_bundle
 from lorair_export.parity import Tolerance
 
 from lorair.photographs import examples
@@ -15,7 +17,7 @@ def export(merged, monkeypatch, tmp_path):
     """Run the command in an empty folder; the graph is the one that the session has exported already."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        bundle, "onnx_from_model", lambda model, path, spec: shutil.copy(merged.folder / "model.onnx", path)
+        bundle, "onnx_from_model", lambda model, path, spec, name: shutil.copy(merged.folder / "model.onnx", path)
     )
 
     def run(*options, ckpt=merged.checkpoint):
@@ -79,7 +81,18 @@ def test_an_existing_bundle_is_kept_unless_told(export, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "options",
-    [("--lowering", "merged", "--max-batch", "4"), ("--min-size", "200"), ("--lowering", "other"), ("--opset", "23")],
+    [
+        ("--lowering", "merged", "--max-batch", "4"),
+        ("--min-size", "200"),
+        ("--lowering", "other"),
+        ("--opset", "23"),
+        ("--routing", "other"),
+        ("--routing", "experts"),  # the model mixes two
+        ("--routing", "pinned:rain", "--lowering", "merged"),
+        ("--batch", "2", "--max-batch", "3"),
+        ("--imgsz", "64x64"),
+        ("--imgsz", "64", "--tile", "64"),
+    ],
 )
 def test_wrong_usage(export, tmp_path, options):
     assert export(*options) == 2
@@ -96,3 +109,16 @@ def test_a_missing_package(export, tmp_path, monkeypatch, capsys):
     assert export() == 3
     assert "pip install 'lorair[export]'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_degradation_in_tiles(merged, monkeypatch, tmp_path, capsys):
+    target = tmp_path / "out"
+    words = ["--ckpt", merged.checkpoint, "-o", target, "--routing", "pinned:rain", "--tile", "32", "--batch", "2"]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in ("lorair-export", "onnx", *words, "--io", "uint8")])
+    with contextlib.suppress(SystemExit):
+        cli.main()
+    said = capsys.readouterr().err
+    for expected in ("lowering: plain", "--routing pinned", "averages over 48 pixels, images here have at most 32"):
+        assert expected in said
+    (graph,) = read_bundle(target).graphs
+    assert (graph.fixed_batch, graph.shape, graph.inputs[0].dtype) == (2, (32, 32), "uint8")

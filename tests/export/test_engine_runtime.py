@@ -1,6 +1,7 @@
 import ctypes
 import math
 from contextlib import nullcontext
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from lorair_export.engine_runtime import EngineRuntime, profile_for
 from lorair_export.flavour import Flavour
 from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_export.routing_form import RoutingForm
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
@@ -124,6 +126,56 @@ def test_engine_routes_inside(bundle, no_cuda_needed) -> None:
         runtime.restore(torch.rand(1, 3, 32, 32), Routing(None, torch.ones(1, 2), torch.ones(1, 2)))
     with pytest.raises(ValueError, match="cannot be named"):
         runtime.pin("rain", 1)
+
+
+class SplitContext(FakeContext):
+    """Two engines in one: gates and prior of an image's mean, or restored = image * gates[0] + prior[0]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        self.shapes[name] = self.shape = shape
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        images = self.shapes["image"]
+        return {"restored": images, "gates": (images[0], 2), "prior": (images[0], 1)}[name]
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        shape = self.shapes.get(name) or self.get_tensor_shape(name)
+        count = math.prod(shape)
+        array = (ctypes.c_float * count).from_address(address)
+        self.addresses[name] = torch.frombuffer(array, dtype=torch.float32).view(shape)
+
+    def execute_async_v3(self, stream: int) -> bool:
+        held = self.addresses
+        if "restored" in held:
+            gate, prior = held["gates"][:, 0], held["prior"][:, 0]
+            held["restored"].copy_(held["image"] * gate[:, None, None, None] + prior[:, None, None, None])
+        else:
+            held["gates"].copy_(torch.tensor([1.0, 0.0]).expand(len(held["image"]), 2))
+            held["prior"].copy_(held["image"].mean((1, 2, 3))[:, None])
+        return stream == 7
+
+
+def test_two_engines_hand_routing_on(bundle, no_cuda_needed) -> None:
+    folder, manifest = bundle
+    (model,) = manifest.graphs
+    gates, prior = model.outputs[1], TensorSpec("prior", "float32", ("batch", 1))
+    router = replace(model, name="router", outputs=(gates, prior))
+    restorer = replace(model, name="restorer", inputs=(*model.inputs, prior, gates), outputs=model.outputs[:1])
+    split = replace(manifest, graphs=(router, restorer), routing=RoutingForm.SPLIT, mean_priors=((0.5,), (0.25,)))
+    contexts = [SplitContext(), SplitContext()]
+    module = fake_module(contexts[0])
+    engines = iter([SimpleNamespace(create_execution_context=lambda held=held: held) for held in contexts])
+    module.Runtime.deserialize_cuda_engine = lambda self, plan: next(engines)
+    runtime = EngineRuntime(folder, split, Flavour(module), torch.device("cpu"))
+    images = torch.rand(6, 3, 32, 48)
+    restored, told = runtime.restore(images, None)
+    torch.testing.assert_close(restored, images + images.mean((1, 2, 3), keepdim=True))
+    assert told.tolist() == [[1, 0]] * 6
+    torch.testing.assert_close(runtime.restore(images, runtime.pin("rain", 6))[0], torch.full_like(images, 0.25))
 
 
 def test_foreign_plan_is_unavailable_with_the_library_s_reason(bundle, no_cuda_needed) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from lorair_export.lowering import (
+    RESTORERS,
     Lowering,
     LowRankConv2d,
     StaticAttention,
@@ -13,6 +14,7 @@ from lorair_export.lowering import (
     factor_branch,
     lowered_restorer,
 )
+from lorair_export.plain import plain_restorer
 
 from lorair.experts import ExpertConv2d, gates_from_logits
 from lorair.restorer import ChannelAttention
@@ -110,7 +112,22 @@ def test_lowered_restorer(make_model, lowering, batch, max_size):
     torch.testing.assert_close(restored, expected, rtol=0, atol=5e-6)
 
 
-@pytest.mark.parametrize("lowering", list(Lowering))
+@pytest.mark.parametrize("pinned", [False, True])
+def test_plain_restorers_of_each_degradation(make_model, pinned):
+    """The modulation of a known prior becomes the affine part of its norm."""
+    model = make_model(top_k=2, seed=4)
+    images = torch.rand(2, 3, 37, 64)
+    for degradation in model.degradations:
+        routing = model.pin(degradation, 2)
+        with torch.no_grad():
+            expected = model.restorer(images, routing.prior, routing.gates).clamp(0, 1)
+            restorer = plain_restorer(model, degradation, 64, pinned=pinned)
+            restored = restorer(images) if pinned else restorer(images, routing.prior)
+        torch.testing.assert_close(restored, expected, rtol=0, atol=5e-6)
+    assert not [module for module in restorer.modules() if isinstance(module, ExpertConv2d)]
+
+
+@pytest.mark.parametrize("lowering", list(RESTORERS))
 def test_16_bits_cost_little(make_model, lowering):
     model = make_model()
     images, prior, gates = torch.rand(1, 3, 56, 50), torch.randn(1, 8), torch.tensor([[0, 1.0, 0, 0]])
@@ -122,7 +139,7 @@ def test_16_bits_cost_little(make_model, lowering):
     assert (restored.float() - expected).square().mean() < 10**-6
 
 
-@pytest.mark.parametrize("lowering", list(Lowering))
+@pytest.mark.parametrize("lowering", list(RESTORERS))
 def test_the_model_stays_as_it_is(make_model, lowering):
     model = make_model()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

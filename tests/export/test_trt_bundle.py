@@ -116,6 +116,8 @@ def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, 
         (["--opt-shape", "64x64"], 2, "1x3x256x256"),
         (["--min-shape", "1x3x64x64", "--opt-shape", "1x3x32x32"], 2, "min <= opt <= max"),
         (["--max-shape", "2x3x64x64", "--opt-shape", "1x3x64x64", "--lowering", "merged"], 2, "use low-rank"),
+        (["--imgsz", "64", "--opt-shape", "1x3x64x64"], 2, "stand for shapes"),
+        (["--routing", "experts", "--imgsz", "64"], 2, "--routing split"),
     ],
 )
 def test_refused_before_anything_is_done(rtx, export_checkpoint, monkeypatch, tmp_path, capsys, options, code, words):
@@ -123,6 +125,18 @@ def test_refused_before_anything_is_done(rtx, export_checkpoint, monkeypatch, tm
     assert run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(target), *options) == code
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_command_builds_both_graphs_of_a_fixed_size(rtx, top1_checkpoint, monkeypatch, tmp_path, capsys) -> None:
+    target = tmp_path / "bundle"
+    options = ["--routing", "split", "--imgsz", "48,64", "--batch", "2", "--no-check"]
+    assert run(monkeypatch, "--ckpt", str(top1_checkpoint), "-o", str(target), "--backend", "rtx", *options) == 0
+    router, restorer = read_bundle(target).graphs
+    told = capsys.readouterr().err
+    assert f"wrote {target / router.file}" in told and f"wrote {target / restorer.file}" in told
+    assert "profile 2x3x48x64 .. 2x3x48x64 .. 2x3x48x64, " in told and "MiB of GPU memory at its largest" in told
+    assert (restorer.fixed_batch, restorer.shape, restorer.size_range) == (2, (48, 64), (48, 64))
+    assert router.shape is None and router.size_range == (2, 2048)
 
 
 def test_command_builds_from_the_bundle_of_a_graph(rtx, exported, monkeypatch, tmp_path, capsys) -> None:
@@ -145,6 +159,8 @@ def test_command_builds_from_the_bundle_of_a_graph(rtx, exported, monkeypatch, t
         (["--opt-shape", "1x3x8x8"], "name shapes within that"),
         (["--opt-shape", "64x3x64x64"], "name shapes within that"),
         (["--opt-shape", "1x3x64x64", "--precision", "fp16"], "--precision fp16"),
+        (["--opt-shape", "1x3x64x64", "--routing", "split"], "--routing split"),
+        (["--opt-shape", "1x3x64x64", "--io", "uint8"], "--io uint8"),
     ],
 )
 def test_graph_must_hold_what_is_asked(rtx, exported, monkeypatch, tmp_path, capsys, options, words) -> None:
