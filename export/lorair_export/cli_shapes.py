@@ -4,9 +4,7 @@ from typing import Annotated
 
 import typer
 
-ImageSizeOption = Annotated[
-    str | None, typer.Option("--imgsz", help="Fix the images' size in pixels, as 256 or 256,384.")
-]
+ImageSizeOption = Annotated[str | None, typer.Option(metavar="H[,W]", help="Fix the images' height and width.")]
 BatchOption = Annotated[int | None, typer.Option(min=1, help="Exactly so many images per call.")]
 TileOption = Annotated[int | None, typer.Option(min=2, help="Fix the size to tiles of this side, and the batch.")]
 

@@ -122,9 +122,7 @@ def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None, na
     graph = program.model.graph
     for value, free in zip(graph.inputs, part.free_dimensions(), strict=True):
         if fixed := [axis for axis in free if value.shape is None or isinstance(value.shape[axis], int)]:
-            raise ExportError(
-                f"tracing fixed dimensions {fixed} of {value.name}, {value.shape}, that were to stay free"
-            )
+            raise ExportError(f"tracing fixed dimensions {fixed} of {value.name}, {value.shape}, meant to stay free")
     _name_nodes(graph)
     for value in graph.outputs:
         if value.name == "restored":

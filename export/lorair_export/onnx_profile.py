@@ -27,11 +27,8 @@ def graph_part_times(target: str, runtime: OnnxRuntime, images: Tensor, calls: i
         calls: calls to take the mean of, after one that is not counted.
     """
     graph, own = runtime.manifest.graphs[0], next(iter(runtime.sessions.values()))
-    if (
-        len(runtime.sessions) > 1
-        or graph.inputs[0].dtype != "float32"
-        or own.get_providers()[0] != "CPUExecutionProvider"
-    ):
+    alone = len(runtime.sessions) == 1 and graph.inputs[0].dtype == "float32"
+    if not alone or own.get_providers()[0] != "CPUExecutionProvider":
         return {}
     folder = Path(target).parent if target.endswith(".onnx") else Path(target)
     model = folder / graph.file

@@ -1,7 +1,7 @@
 """The graphs of a bundle as torch modules, by the form of routing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,33 +25,29 @@ ROUTER_SIZES = (2, 12_000)
 class Part:
     """One graph to export: ``module`` takes ``inputs``, ``image`` first, and gives ``outputs``.
 
-    ``widths`` are the second dimensions of the inputs after the image; ``size_range`` bounds the image's sides.
-    ``shape`` is its height and width where they are fixed, ``fixed_batch`` whether the batch is.
+    ``widths`` are the second dimensions of the inputs after the image, ``spec`` says the image's shapes and type.
     """
 
     module: nn.Module
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    widths: tuple[int, ...]
-    size_range: tuple[int, int]
-    shape: tuple[int, int] | None
-    max_batch: int
-    fixed_batch: bool
-    image_dtype: torch.dtype
+    spec: "GraphSpec"
+    widths: tuple[int, ...] = ()
 
     def examples(self, device: torch.device) -> tuple[Tensor, ...]:
         """Zeros in the shapes that tracing takes."""
-        side = min(sum(self.size_range) // 2, 2048)
-        image = torch.zeros(self.max_batch, 3, *(self.shape or (side, side)), dtype=self.image_dtype, device=device)
-        return image, *(torch.zeros(self.max_batch, width, device=device) for width in self.widths)
+        spec = self.spec
+        side = min(sum(spec.size_range) // 2, 2048)
+        image = torch.zeros(spec.max_batch, 3, *(spec.shape or (side, side)), dtype=spec.image_dtype, device=device)
+        return image, *(torch.zeros(spec.max_batch, width, device=device) for width in self.widths)
 
     def free_dimensions(self) -> tuple[Mapping[int, Any], ...]:
         """The dimensions of each input that are free, by axis."""
-        low, high = self.size_range
-        batch = {} if self.fixed_batch else {0: Dim("batch", min=1, max=self.max_batch)}
-        sides = (
-            {} if self.shape else {axis: Dim(name, min=low, max=high) for axis, name in ((2, "height"), (3, "width"))}
-        )
+        spec, (low, high) = self.spec, self.spec.size_range
+        alone = spec.fixed_batch or spec.max_batch == 1
+        batch = {} if alone else {0: Dim("batch", min=1, max=spec.max_batch)}
+        names = {} if spec.shape else {2: "height", 3: "width"}
+        sides = {axis: Dim(name, min=low, max=high) for axis, name in names.items()}
         return {**batch, **sides}, *(dict(batch) for _ in self.widths)
 
 
@@ -115,31 +111,26 @@ def part_of(model: LoRAIR, spec: "GraphSpec", name: str) -> Part:
     check_form(model, spec)
     gates, prior = len(model.degradations), model.config.router.prior_dim
     dtype, high = spec.dtype, spec.size_range[1]
-
-    def restoring(module: nn.Module, inputs: tuple[str, ...], outputs: tuple[str, ...], *widths: int) -> Part:
-        fixed = spec.fixed_batch or spec.max_batch == 1
-        return Part(
-            module.eval(), inputs, outputs, widths, spec.size_range, spec.shape, spec.max_batch, fixed, spec.image_dtype
-        )
-
     match spec.routing, name:
+        case RoutingForm.GRAPH, _:
+            module = RoutedGraph(model.router, lowered_restorer(model, spec.lowering, high, dtype), dtype)
+            part = Part(module, ("image",), ("restored", "gates"), spec)
         case RoutingForm.PINNED, _:
             assert spec.pinned is not None
-            restorer = plain_restorer(model, spec.pinned, high, dtype, pinned=True)
-            return restoring(RestorerGraph(restorer, dtype), ("image",), ("restored",))
-        case RoutingForm.GRAPH, _:
-            restorer = lowered_restorer(model, spec.lowering, high, dtype)
-            return restoring(RoutedGraph(model.router, restorer, dtype), ("image",), ("restored", "gates"))
+            module = RestorerGraph(plain_restorer(model, spec.pinned, high, dtype, pinned=True), dtype)
+            part = Part(module, ("image",), ("restored",), spec)
         case _, "router":
-            module, outputs = RouterGraph(model.router).eval(), ("gates", "prior")
-            alone = spec.max_batch == 1
-            return Part(module, ("image",), outputs, (), ROUTER_SIZES, None, spec.max_batch, alone, spec.image_dtype)
+            low, high = ROUTER_SIZES
+            free = replace(spec, min_size=low, max_size=high, shape=None, fixed_batch=False)
+            part = Part(RouterGraph(model.router), ("image",), ("gates", "prior"), free)
         case RoutingForm.SPLIT, _:
             module = RestorerGraph(lowered_restorer(model, spec.lowering, high, dtype), dtype)
-            return restoring(module, ("image", "prior", "gates"), ("restored",), prior, gates)
+            part = Part(module, ("image", "prior", "gates"), ("restored",), spec, (prior, gates))
         case _:
-            restorer = plain_restorer(model, name.removeprefix("restorer."), high, dtype)
-            return restoring(RestorerGraph(restorer, dtype), ("image", "prior"), ("restored",), prior)
+            module = RestorerGraph(plain_restorer(model, name.removeprefix("restorer."), high, dtype), dtype)
+            part = Part(module, ("image", "prior"), ("restored",), spec, (prior,))
+    part.module.eval()
+    return part
 
 
 def check_form(model: LoRAIR, spec: "GraphSpec") -> None:

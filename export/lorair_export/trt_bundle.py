@@ -14,7 +14,7 @@ from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.errors import ExportError
 from lorair_export.flavour import Flavour
 from lorair_export.lowering import chosen_lowering
-from lorair_export.manifest import Graph, Manifest, Profile, file_sha256, read_bundle, write_manifest
+from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, read_bundle, write_manifest
 from lorair_export.onnx import GraphSpec
 from lorair_export.parity import check, compare
 from lorair_export.routing_form import MODEL, ROUTER, routing_from
@@ -152,10 +152,23 @@ def _built(
         graph,
         file=path.name,
         source=graph.file,
+        inputs=bounded(graph.inputs, profiles),
+        outputs=bounded(graph.outputs, profiles),
         size_range=sides_taken(profiles),
         profiles=profiles,
         activation_mib=tuple(round(size / 2**20, 1) for size in engine.activation_bytes),
     )
+
+
+def bounded(tensors: Sequence[TensorSpec], profiles: Sequence[Profile]) -> tuple[TensorSpec, ...]:
+    """Inputs or outputs with a number for every free dimension that all profiles fix."""
+    shapes = [shape for profile in profiles for shape in (profile.min, profile.max)]
+    fixed = {axis: shapes[0][axis] for axis in range(4) if len({shape[axis] for shape in shapes}) == 1}
+
+    def sizes(shape: Sequence[int | str]) -> tuple[int | str, ...]:
+        return tuple(fixed.get(axis, size) if isinstance(size, str) else size for axis, size in enumerate(shape))
+
+    return tuple(replace(tensor, shape=sizes(tensor.shape)) for tensor in tensors)
 
 
 def profiles_for(graph: Graph, profiles: Sequence[Profile]) -> tuple[Profile, ...]:

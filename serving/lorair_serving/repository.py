@@ -91,8 +91,10 @@ def _write_checkpoint(path: Path, folder: Path, service: Service) -> None:
 def _write_bundle(bundle: Path, folder: Path, service: Service, backend: str) -> None:
     manifest = read_bundle(bundle)
     graph = manifest.one_graph
-    if graph.inputs[0].dtype != "float32":
-        raise ExportError(f"{bundle} takes {graph.inputs[0].dtype} images; the service sends float32, use --io float32")
+    if graph.inputs[0].dtype != "float32" or graph.fixed_batch not in (None, 1):
+        raise ExportError(
+            f"{bundle}: the service sends any number of float32 images; export with --io float32, no --batch"
+        )
     low, high = manifest.size_range
     if not low <= service.tile <= high:
         raise ValueError(f"{bundle} takes images of {low} to {high} pixels a side; choose --tile within that")

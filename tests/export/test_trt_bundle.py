@@ -8,10 +8,10 @@ from lorair_export.cli_trt import profiles_from, shape_from
 from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.flavour import Flavour
 from lorair_export.lowering import Lowering
-from lorair_export.manifest import Profile, read_bundle
+from lorair_export.manifest import Profile, TensorSpec, read_bundle
 from lorair_export.runtimes import OnnxRuntime
 from lorair_export.tensorrt import EngineSpec
-from lorair_export.trt_bundle import add_engine, engine_name, graph_for, sides_taken
+from lorair_export.trt_bundle import add_engine, bounded, engine_name, graph_for, sides_taken
 
 SMALL = Profile((1, 3, 48, 48), (1, 3, 64, 64), (1, 3, 96, 160))
 
@@ -53,6 +53,14 @@ def test_sides_are_those_of_any_aspect_in_the_largest_profile() -> None:
     assert sides_taken([Profile(*[(1, 3, 64, 96)] * 3)]) == (64, 96)
     with pytest.raises(ValueError, match="a square fits"):
         sides_taken([Profile((1, 3, 64, 96), (1, 3, 64, 96), (1, 3, 80, 128))])
+
+
+def test_engine_s_border_holds_what_its_profiles_fix() -> None:
+    image = TensorSpec("image", "float32", ("batch", 3, "height", "width"))
+    gates = TensorSpec("gates", "float32", ("batch", 5))
+    wide = Profile((2, 3, 64, 96), (2, 3, 64, 96), (2, 3, 64, 160))
+    assert [tensor.shape for tensor in bounded((image, gates), [wide])] == [(2, 3, 64, "width"), (2, 5)]
+    assert bounded((image, gates), [wide, SMALL])[0].shape == ("batch", 3, "height", "width")
 
 
 def test_shapes_of_the_command_line() -> None:
