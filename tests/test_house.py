@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = [path for floor in ("lorair", "kernels", "export", "serving") for path in (ROOT / floor).rglob("*.py")]
 OPTIONAL = (
     *("onnx", "onnxscript", "onnxruntime", "matplotlib", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"),
-    *("tritonclient", "google.protobuf", "psutil"),
+    *("openvino", "tritonclient", "google.protobuf", "psutil"),
 )
 PROGRAMS = ("lorair.cli", "lorair_export.cli", "lorair_export.cli_bench", "lorair_serving.cli")
 

@@ -175,7 +175,7 @@ def summary(times_ms: Sequence[float], batch: int) -> dict[str, float]:
 
 def part_times(name: str, runtime: Runtime, images: Tensor) -> dict[str, float]:
     """Milliseconds of routing and of restoring, empty where the runtime does not part them."""
-    if isinstance(runtime, OnnxRuntime):
+    if isinstance(runtime, OnnxRuntime) and runtime.name == OnnxRuntime.name:
         return graph_part_times(name, runtime, images, PART_CALLS)
     routing = runtime.route(images)
     if routing is None:

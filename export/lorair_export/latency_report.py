@@ -12,6 +12,7 @@ from rich.table import Table
 
 from lorair_export.extras import require
 from lorair_export.latency import Rounds, Row
+from lorair_export.openvino_runtime import PRECISIONS
 
 FORMAT = "lorair-latency"
 FORMAT_VERSION = 1
@@ -50,8 +51,14 @@ def table_of(rows: Sequence[Row]) -> Table:
             continue
         figures = (row.p50_ms, row.p90_ms, row.p99_ms, row.images_per_s, row.router_ms, row.restorer_ms)
         figures += (row.first_call_ms, row.peak_cuda_mib or row.peak_rss_mib)
-        table.add_row(Path(row.model).name, str(row.case), *map(_figure, figures))
+        table.add_row(label(row.model), str(row.case), *map(_figure, figures))
     return table
+
+
+def label(model: str) -> str:
+    """A model as it is shown: its last name, after the scheme where that chose the runtime."""
+    scheme, name = model.partition(":")[0], Path(model).name
+    return f"{scheme}:{name}" if scheme in PRECISIONS else name
 
 
 def write_report(folder: Path, record: Mapping[str, Any], rows: Sequence[Row]) -> list[Path]:
@@ -83,7 +90,7 @@ def _draw(rows: Sequence[Row], path: Path) -> None:
         colour = f"C{models.index(row.model)}"
         spread = [[0.0], [row.p99_ms - row.p50_ms]]
         axes.barh(place, row.p50_ms, xerr=spread, color=colour, ecolor="0.3", capsize=3)
-    axes.set_yticks(range(len(measured)), [f"{Path(row.model).name}  {row.case}" for row in measured])
+    axes.set_yticks(range(len(measured)), [f"{label(row.model)}  {row.case}" for row in measured])
     axes.invert_yaxis()
     axes.set_xlabel("ms per call: median, line to the 99th percentile")
     axes.spines[["top", "right"]].set_visible(False)

@@ -15,6 +15,7 @@ from lorair_export.errors import ParityError
 
 EQUAL_DB = 200.0
 EIGHT_BIT_DB = 55.0
+ADVICE = "nothing was written. Try --precision fp32 or another --lowering, and report it if that does not help"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,11 @@ class Tolerance:
     gates: float
 
 
-TOLERANCES = {"fp32": Tolerance(psnr_db=80, gates=1e-3), "fp16": Tolerance(psnr_db=50, gates=1e-3)}
+TOLERANCES = {
+    "fp32": Tolerance(psnr_db=80, gates=1e-3),
+    "fp16": Tolerance(psnr_db=50, gates=1e-3),
+    "bf16": Tolerance(psnr_db=40, gates=1e-3),
+}
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,16 @@ def compare(
     return records
 
 
-def check(records: Sequence[ParityRecord], precision: str, io: str = "float32") -> None:
-    """Raise ParityError where a record misses the tolerance of its precision.
-
-    Images in whole levels (``io`` uint8) are 59 dB from what was rounded, in the mean; ``EIGHT_BIT_DB`` is asked.
-    """
+def tolerance_for(precision: str, io: str = "float32") -> Tolerance:
+    """What is asked of a precision; of images in whole levels (``io`` uint8) at most ``EIGHT_BIT_DB``, for they are
+    59 dB from what was rounded, in the mean."""
     tolerance = TOLERANCES[precision]
-    if io == "uint8":
-        tolerance = replace(tolerance, psnr_db=min(tolerance.psnr_db, EIGHT_BIT_DB))
+    return replace(tolerance, psnr_db=min(tolerance.psnr_db, EIGHT_BIT_DB)) if io == "uint8" else tolerance
+
+
+def check(records: Sequence[ParityRecord], precision: str, io: str = "float32", advice: str = ADVICE) -> None:
+    """Raise ParityError, with what to do, where a record misses :func:`tolerance_for`."""
+    tolerance = tolerance_for(precision, io)
     for record in records:
         close = record.psnr_db >= tolerance.psnr_db and record.gates_difference <= tolerance.gates
         if record.finite and close:
@@ -95,8 +102,7 @@ def check(records: Sequence[ParityRecord], precision: str, io: str = "float32") 
         )
         raise ParityError(
             f"parity missed at {record.height}x{record.width} on {', '.join(record.photographs)}: "
-            f"{finding if record.finite else 'the output holds NaN or infinity'}; nothing was written. "
-            "Try --precision fp32 or another --lowering, and report it if that does not help"
+            f"{finding if record.finite else 'the output holds NaN or infinity'}; {advice}"
         )
 
 

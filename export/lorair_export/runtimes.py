@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
+# onnxruntime's InferenceSession, or what is called as one.
+Session = Any
+
+
 class OnnxRuntime(BundleRuntime):
     """A bundle's graphs in one session each."""
 
@@ -27,7 +31,7 @@ class OnnxRuntime(BundleRuntime):
     def __init__(self, folder: Path, manifest: Manifest, device: str = "auto") -> None:
         super().__init__(manifest)
         resolved = resolve_device(device)
-        self.sessions = {graph.name: _session(folder / graph.file, resolved) for graph in manifest.graphs}
+        self.sessions = {graph.name: self._session(folder / graph.file, resolved) for graph in manifest.graphs}
 
     @classmethod
     def accepts(cls, target: str) -> bool:
@@ -43,14 +47,10 @@ class OnnxRuntime(BundleRuntime):
             RuntimeUnavailableError: ONNX Runtime is missing, or does not get the device.
             ExportError: the bundle is damaged, or a graph has no manifest beside it that names it.
         """
-        path = Path(target)
-        if path.suffix != ".onnx":
-            return cls(path, read_bundle(path), device)
-        manifest = read_bundle(path.parent)
-        graphs = tuple(replace(graph, file=graph.source or graph.file, source="") for graph in manifest.graphs)
-        if path.name not in [graph.file for graph in graphs]:
-            raise ExportError(f"{path}: no graph of the bundle; its graphs are {[graph.file for graph in graphs]}")
-        return cls(path.parent, replace(manifest, graphs=graphs), device)
+        return cls(*bundle_of(target), device)
+
+    def _session(self, model: Path, device: torch.device) -> Session:
+        return session_of(model, device)
 
     def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         names = [output.name for output in graph.outputs]
@@ -58,7 +58,22 @@ class OnnxRuntime(BundleRuntime):
         return {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
 
 
-def _session(model: Path, device: torch.device) -> "onnxruntime.InferenceSession":
+def bundle_of(target: str) -> tuple[Path, Manifest]:
+    """Folder and manifest of a bundle; a file ``*.onnx`` stands for its bundle's graphs, also beside their engines.
+
+    ExportError where it is damaged, or the file is none of its graphs.
+    """
+    path = Path(target)
+    if path.suffix != ".onnx":
+        return path, read_bundle(path)
+    manifest = read_bundle(path.parent)
+    graphs = tuple(replace(graph, file=graph.source or graph.file, source="") for graph in manifest.graphs)
+    if path.name not in [graph.file for graph in graphs]:
+        raise ExportError(f"{path}: no graph of the bundle; its graphs are {[graph.file for graph in graphs]}")
+    return path.parent, replace(manifest, graphs=graphs)
+
+
+def session_of(model: Path, device: torch.device) -> "onnxruntime.InferenceSession":
     ort = require("onnxruntime")
     options = ort.SessionOptions()
     # As many threads as torch takes, so that OMP_NUM_THREADS and torch's own limit bind both. Waiting threads
