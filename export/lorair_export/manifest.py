@@ -1,5 +1,6 @@
 """The bundle: a folder with one or more graphs and a manifest.json that says everything about them."""
 
+import errno
 import hashlib
 import json
 import os
@@ -38,6 +39,9 @@ class Profile:
     min: Shape
     opt: Shape
     max: Shape
+
+    def __str__(self) -> str:
+        return " .. ".join("x".join(map(str, shape)) for shape in (self.min, self.opt, self.max))
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def new_bundle(target: Path, overwrite: bool = False, marker: str = MANIFEST) ->
 
     Raises:
         ExportError: the target exists and ``overwrite`` is not set, or it lacks the file ``marker`` by which
-            such folders are known.
+            such folders are known; so too if it came to be meanwhile.
     """
     refuse_existing(target, overwrite, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -131,11 +135,28 @@ def new_bundle(target: Path, overwrite: bool = False, marker: str = MANIFEST) ->
         bundle = aside / "new"
         bundle.mkdir()
         yield bundle
-        if target.exists():
-            os.replace(target, aside / "old")
-        os.replace(bundle, target)
+        refuse_existing(target, overwrite, marker)
+        _replace(target, bundle, aside / "old")
+    except OSError as error:
+        error.filename = error.filename or str(target)  # writing to an open file tells none
+        raise
     finally:
         shutil.rmtree(aside)
+
+
+def _replace(target: Path, bundle: Path, old: Path) -> None:
+    """Rename ``bundle`` to ``target``, which keeps what it was if that does not come about."""
+    try:
+        if target.exists():
+            os.replace(target, old)
+        os.replace(bundle, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        raise ExportError(f"{target}: another command is writing it too; this one's result was dropped") from error
+    finally:
+        if old.exists() and not target.exists():
+            os.replace(old, target)
 
 
 def refuse_existing(target: Path, overwrite: bool, marker: str = MANIFEST) -> None:

@@ -191,11 +191,11 @@ def _optimization_profile(builder: Bound, network: Bound, profile: Profile) -> B
 
 
 def _build(builder: Bound, network: Bound, config: Bound, monitor: Bound) -> Bound:
-    """Build in a thread of its own: Ctrl-C comes to the main thread, which must be free to take it."""
+    """Build in a thread of its own: signals come to the main thread, which must be free to take them."""
     with ThreadPoolExecutor(1) as pool:
         try:
             return pool.submit(builder.build_serialized_network, network, config).result()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):
             monitor.cancelled = True
             logger.warning("interrupted; TensorRT stops at its next step, which can take half a minute")
             raise

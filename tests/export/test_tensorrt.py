@@ -1,5 +1,6 @@
 import logging
 import signal
+import sys
 import threading
 import time
 from enum import IntEnum
@@ -69,7 +70,7 @@ class FakeProfile:
 
 
 class FakeNetwork:
-    name = ""
+    name, num_inputs = "", 1
 
     def __init__(self, flags: int) -> None:
         self.flags = flags
@@ -236,7 +237,18 @@ def test_turing_refuses_float32_products_with_a_hint(rtx, tmp_path) -> None:
         build(path, rtx, profiles=(fixed,), compute_capabilities=("7.5", "8.6"))
 
 
-def test_interrupt_stops_the_build(rtx, graph) -> None:
+def terminate(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
+@pytest.mark.parametrize(
+    ("number", "handler", "raised"),
+    [
+        (signal.SIGINT, signal.default_int_handler, KeyboardInterrupt),
+        (signal.SIGTERM, terminate, SystemExit),
+    ],
+)
+def test_a_signal_stops_the_build(rtx, graph, number, handler, raised) -> None:
     class Phases(Progress):
         """Counts the phases of a build, interrupted in the first of them where asked."""
 
@@ -245,20 +257,20 @@ def test_interrupt_stops_the_build(rtx, graph) -> None:
         def add_task(self, *args, **kwargs):
             self.started += 1
             if self.interrupt and self.started == 1:
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+                signal.pthread_kill(threading.main_thread().ident, number)
                 time.sleep(0.5)
             return super().add_task(*args, **kwargs)
 
     whole, interrupted = Phases(disable=True), Phases(disable=True)
     build(graph, rtx, whole)
     interrupted.interrupt = True
-    # A process started in the background ignores the signal, so the test sets Python's own handler.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A process started in the background ignores Ctrl-C, so the test sets Python's own handler.
+    before = signal.signal(number, handler)
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(raised):
             build(graph, rtx, interrupted)
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
     assert whole.tasks == []
     assert 1 <= interrupted.started < whole.started
 
