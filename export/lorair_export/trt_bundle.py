@@ -13,6 +13,7 @@ from lorair.runtime import Runtime
 from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.errors import ExportError
 from lorair_export.flavour import Flavour
+from lorair_export.lint import refuse_unbuildable
 from lorair_export.lowering import chosen_lowering
 from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, read_bundle, write_manifest
 from lorair_export.onnx import GraphSpec
@@ -107,12 +108,14 @@ def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progr
     """Build an engine of each graph into its bundle; from then on the bundle is the engines'.
 
     Raises:
-        BuildError: see :func:`engine_from_onnx`.
+        BuildError: see :func:`refuse_unbuildable` and :func:`engine_from_onnx`.
         RuntimeUnavailableError: classic TensorRT without a GPU.
     """
     manifest = read_bundle(folder)
     targets = checked_targets(flavour, spec.compute_capabilities) or (gpu_capability(),)
     began = perf_counter()
+    for graph in manifest.graphs:
+        refuse_unbuildable(folder / graph.file)
     graphs = tuple(_built(folder, graph, manifest, flavour, spec, targets, progress) for graph in manifest.graphs)
     manifest = replace(
         manifest,
