@@ -12,6 +12,7 @@ from lorair_export.bundle_runtime import BundleRuntime
 from lorair_export.errors import ExportError
 from lorair_export.flavour import Bound, Flavour, find_tensorrt, library_logger
 from lorair_export.manifest import Graph, Manifest, Profile, named_runtime, read_bundle
+from lorair_export.runtime_cache import RuntimeCache, runtime_cache
 
 
 class EngineRuntime(BundleRuntime):
@@ -25,7 +26,10 @@ class EngineRuntime(BundleRuntime):
         with torch.cuda.device(device):
             # A context lives by its engine, so both are held.
             self.engines = {graph.name: _deserialized(folder / graph.file, flavour) for graph in manifest.graphs}
-            self.contexts = {name: engine.create_execution_context() for name, engine in self.engines.items()}
+            self.caches = {
+                g.name: runtime_cache(folder / g.file, self.engines[g.name], flavour) for g in manifest.graphs
+            }
+            self.contexts = {name: _context(engine, self.caches[name]) for name, engine in self.engines.items()}
         self.stream = torch.cuda.Stream(device)
 
     @classmethod
@@ -66,7 +70,10 @@ class EngineRuntime(BundleRuntime):
                 context.set_tensor_address(name, tensor.data_ptr())
             if not context.execute_async_v3(self.stream.cuda_stream):
                 raise ExportError(f"TensorRT failed on images of shape {shape}")
-            return {output.name: held[output.name].cpu() for output in graph.outputs}
+            outputs = {output.name: held[output.name].cpu() for output in graph.outputs}
+        if (cache := self.caches[graph.name]) is not None:
+            cache.keep(shape)
+        return outputs
 
 
 def profile_for(profiles: Sequence[Profile], shape: tuple[int, ...]) -> int:
@@ -92,6 +99,10 @@ def _deserialized(plan: Path, flavour: Flavour) -> Bound:
             "the GPUs it was built for; build it again here"
         )
     return engine
+
+
+def _context(engine: Bound, cache: RuntimeCache | None) -> Bound:
+    return engine.create_execution_context() if cache is None else engine.create_execution_context(cache.config)
 
 
 def _text(shape: Sequence[int]) -> str:
