@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from lorair_export.containers import tag_for
 from lorair_export.extras import require
 
 from lorair_serving.service import SERVICE, ServedModel
@@ -10,9 +11,6 @@ if TYPE_CHECKING:
     from lorair_export.manifest import Manifest, TensorSpec
 
 FRONT, ROUTER, RESTORER = "lorair", "router", "restorer"
-
-# TensorRT loads the plans of its own version alone; tags of nvcr.io/nvidia/tritonserver by that version, where known.
-CONTAINERS = {"10.5.0": "24.10-py3", "10.8.0": "25.01-py3", "10.14.1": "25.11-py3", "10.15.1": "26.02-py3"}
 
 Message = Any  # messages of a .proto have no static types
 
@@ -75,7 +73,7 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
     config.instance_group.add(count=model.service.instances or 1, kind="KIND_CPU" if on_cpu else "KIND_AUTO")
     if backend == "tensorrt":
         version = manifest.engine["version"]
-        tag = CONTAINERS.get(".".join(version.split(".")[:3]), f"the one whose release notes name TensorRT {version}")
+        tag = tag_for(version) or f"the one whose release notes name TensorRT {version}"
         config.parameters["tensorrt_version"].string_value = version
         config.parameters["container_tag"].string_value = tag
         _record_graphs(config, model)
