@@ -1,13 +1,15 @@
 """The command `lorair-export onnx`."""
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
+from lorair_export.output import DryRun, Json, LogFile, Quiet, opened_output
 
 if TYPE_CHECKING:
     from lorair_export.manifest import Manifest
@@ -58,7 +60,10 @@ def onnx(
     check: Annotated[bool, typer.Option(help="Compare with the checkpoint before keeping it.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that exists.")] = False,
     clip_weights: Annotated[Path | None, typer.Option(help="Local file of the CLIP weights.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
 ) -> None:
     """Export a checkpoint as ONNX: by default one graph, image in, restored image and gates out.
 
@@ -68,20 +73,18 @@ def onnx(
 
     Exit codes: 0 ok, 1 no such checkpoint, 2 wrong usage, 3 a package is missing, 4 no graph, 6 another result.
     """
-    from rich.console import Console
-
     from lorair_export.bundle import bundle_from_checkpoint
+    from lorair_export.dry_run import lines_of, planned
     from lorair_export.lowering import chosen_lowering
+    from lorair_export.manifest import refuse_existing
     from lorair_export.onnx import GraphSpec
     from lorair_export.routing_form import routing_from
 
-    console = Console(stderr=True, quiet=quiet)
     form, pinned = routing_from(routing)
     if batch is not None and max_batch not in (1, batch):
         raise ValueError(f"--batch {batch} fixes the batch and --max-batch {max_batch} leaves it free; give one")
     images = batch or max_batch
     chosen, reason = chosen_lowering(lowering.value, images, form)
-    console.print(f"lowering: {chosen}, {reason}", highlight=False, soft_wrap=True)
     spec = GraphSpec(
         chosen,
         precision.value,
@@ -95,19 +98,33 @@ def onnx(
         fixed_batch=batch is not None or tile is not None,
         io=io.value,
     )
-    began = perf_counter()
-    with console.status("") as status:
-        manifest = bundle_from_checkpoint(
-            ckpt,
-            output,
-            spec,
-            photographs_in(photos) if check else [],
-            overwrite=overwrite,
-            clip_weights=clip_weights,
-            on_step=status.update,
-        )
-    for line in summary(output, manifest, perf_counter() - began):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with opened_output(quiet, json, log_file) as out:
+        out.say(f"lowering: {chosen}, {reason}")
+        photographs = photographs_in(photos) if check else []
+        if dry_run:
+            refuse_existing(output, overwrite)
+            plan = planned(ckpt, spec, clip_weights)
+            out.give(plan, lines_of(plan))
+            return
+        began = perf_counter()
+        with out.progress() as progress:
+            manifest = bundle_from_checkpoint(
+                ckpt,
+                output,
+                spec,
+                photographs,
+                overwrite=overwrite,
+                clip_weights=clip_weights,
+                on_step=out.steps(progress),
+            )
+        seconds = perf_counter() - began
+        out.give(written(output, manifest, seconds), summary(output, manifest, seconds))
+
+
+def written(folder: Path, manifest: "Manifest", seconds: float) -> dict[str, Any]:
+    """What a program is told of an export."""
+    sizes = {str(folder / name): (folder / name).stat().st_size for name in manifest.files}
+    return {"bundle": str(folder), "bytes": sizes, "seconds": round(seconds, 1), "manifest": asdict(manifest)}
 
 
 def photographs_in(folder: Path | None) -> list[Path]:

@@ -1,7 +1,7 @@
 """The command `lorair-export trt`."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorair_export.cli_onnx import ImageTypeChoice, LoweringChoice, PrecisionChoice, photographs_in
+from lorair_export.cli_onnx import ImageTypeChoice, LoweringChoice, PrecisionChoice, photographs_in, written
 from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
+from lorair_export.output import DryRun, Json, LogFile, Quiet, opened_output
 
 if TYPE_CHECKING:
     from lorair_export.manifest import Manifest, Profile
@@ -64,7 +65,10 @@ def trt(
     check: Annotated[bool, typer.Option(help="Compare with the checkpoint before keeping it.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that exists.")] = False,
     clip_weights: Annotated[Path | None, typer.Option(help="Local file of the CLIP weights.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
 ) -> None:
     """Export a checkpoint as a TensorRT engine, with its ONNX graph beside it.
 
@@ -77,15 +81,13 @@ def trt(
     Exit codes: 0 ok, 1 no such checkpoint, 2 wrong usage, 3 a package or GPU is missing, 4 no graph, 5 no
     engine, 6 another result.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
     from lorair.torch_runtime import TorchRuntime
     from lorair_export.bundle import bundle_from_checkpoint
+    from lorair_export.dry_run import lines_of, planned, planned_of
     from lorair_export.flavour import find_tensorrt
-    from lorair_export.manifest import new_bundle
+    from lorair_export.manifest import new_bundle, refuse_existing
     from lorair_export.runtimes import OnnxRuntime
-    from lorair_export.tensorrt import EngineSpec, check_spec
+    from lorair_export.tensorrt import EngineSpec, check_spec, checked_targets
     from lorair_export.trt_bundle import add_engine, check_engine, checked_graph, graph_for, runs_here, sides_taken
 
     shape = fixed_shape(imgsz, tile)
@@ -101,23 +103,17 @@ def trt(
     check_spec(flavour, spec)
     sides_taken(profiles)
     photographs = photographs_in(photos) if check else []
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    console = Console(stderr=True, quiet=quiet)
-    progress = Progress(*columns, console=console, transient=True, disable=quiet)
-    step = progress.add_task("", total=None)
-
-    def on_step(text: str) -> None:
-        progress.update(step, description=text)
-
     if Path(ckpt).is_dir():
         asked = {"lowering": lowering.value, "precision": precision, "routing": routing, "io": io}
         chosen = checked_graph(Path(ckpt), profiles, asked)
         reason = f"as in {ckpt}"
-        make_graph = partial(shutil.copytree, ckpt, dirs_exist_ok=True)
+        plan = partial(planned_of, Path(ckpt), chosen)
+        make_graph = partial(copied, ckpt)
         reference = partial(OnnxRuntime.open, ckpt, "cpu")
     else:
         asked = (precision or PrecisionChoice.fp32, routing or "graph", io or ImageTypeChoice.float32)
         chosen, reason = graph_for(profiles, lowering.value, *asked)
+        plan = partial(planned, ckpt, chosen, clip_weights)
         make_graph = partial(
             bundle_from_checkpoint,
             ckpt,
@@ -125,20 +121,34 @@ def trt(
             photographs=photographs,
             overwrite=True,
             clip_weights=clip_weights,
-            on_step=on_step,
         )
         reference = partial(TorchRuntime.open, ckpt, "cpu", clip_weights)
-    console.print(f"lowering: {chosen.lowering}, {reason}", highlight=False, soft_wrap=True)
-    began = perf_counter()
-    with new_bundle(output, overwrite) as folder, progress:
-        make_graph(folder)
-        on_step(f"building with TensorRT {flavour.version}")
-        manifest = add_engine(folder, flavour, spec, progress)
-        if photographs and runs_here(manifest):
-            on_step("comparing the engine with its model")
-            manifest = check_engine(folder, reference(), photographs)
-    for line in summary(output, manifest, perf_counter() - began):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    with opened_output(quiet, json, log_file) as out:
+        out.say(f"lowering: {chosen.lowering}, {reason}")
+        if dry_run:
+            refuse_existing(output, overwrite)
+            targets = checked_targets(flavour, spec.compute_capabilities) or ("this GPU's",)
+            told = {**plan(), "tensorrt": flavour.version, "compute_capabilities": [*targets]}
+            told["profiles"] = list(map(str, profiles))
+            out.give(told, lines_of(told))
+            return
+        began = perf_counter()
+        with new_bundle(output, overwrite) as folder, out.progress() as progress:
+            on_step = out.steps(progress)
+            make_graph(folder, on_step=on_step)
+            on_step(f"building with TensorRT {flavour.version}")
+            manifest = add_engine(folder, flavour, spec, progress)
+            if photographs and runs_here(manifest):
+                on_step("comparing the engine with its model")
+                manifest = check_engine(folder, reference(), photographs)
+        seconds = perf_counter() - began
+        out.give(written(output, manifest, seconds), summary(output, manifest, seconds))
+
+
+def copied(bundle: str, folder: Path, on_step: Callable[[str], None]) -> None:
+    """A graph's bundle as the beginning of an engine's."""
+    on_step("copying the graph")
+    shutil.copytree(bundle, folder, dirs_exist_ok=True)
 
 
 def profiles_from(
@@ -187,10 +197,9 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
         mebibytes = (folder / graph.file).stat().st_size / 2**20
         lines.append(f"wrote {folder / graph.file}: {mebibytes:.1f} MiB")
         for index, profile in enumerate(graph.profiles):
-            shapes = " .. ".join("x".join(map(str, shape)) for shape in (profile.min, profile.opt, profile.max))
             memory = graph.activation_mib[index : index + 1]
             told = f", {memory[0]:.0f} MiB of GPU memory at its largest" if memory else ""
-            lines.append(f"profile {shapes}{told}")
+            lines.append(f"profile {profile}{told}")
     lines.append(f"built in {seconds:.0f} s, for compute capability {targets}")
     for what, records in (("graph", manifest.parity), ("engine", engine["parity"])):
         worst = [record["psnr_db"] if isinstance(record, dict) else record.psnr_db for record in records]

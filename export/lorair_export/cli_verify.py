@@ -1,0 +1,59 @@
+"""The command `lorair-export verify`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lorair_export.cli_onnx import photographs_in
+from lorair_export.output import Json, LogFile, Quiet, opened_output
+
+
+def verify(
+    bundle: Annotated[str, typer.Argument(help="What is checked: bundle, checkpoint or server's address.")],
+    model: Annotated[str, typer.Option("--model", "-m", "--ckpt", help="What is right.")] = "default",
+    photos: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder to check on; by default our own.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images per call.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; the model itself runs on the CPU.")] = "auto",
+    quiet: Quiet = False,
+    json: Json = False,
+    log_file: LogFile = None,
+) -> None:
+    """Restore photographs by a bundle and by a model, at three sizes, and end with 6 where they differ.
+
+    Exit codes: 0 the same, 1 no such checkpoint, 2 wrong usage, 3 a package or device is missing, 4 damaged, 6 another
+    result.
+    """
+    from lorair.runtime import open_runtime
+    from lorair_export.bundle_runtime import BundleRuntime
+    from lorair_export.parity import check, compare, tolerance_for
+
+    with opened_output(quiet, json, log_file) as out:
+        photographs = photographs_in(photos)
+        reference, runtime = open_runtime(model, "cpu"), open_runtime(bundle, device)
+        precision = getattr(runtime, "precision", "fp32")
+        pinned, shape, io = None, None, "float32"
+        if isinstance(runtime, BundleRuntime):
+            graphs = runtime.manifest.graphs
+            pinned, shape, io = runtime.manifest.pinned, graphs[-1].shape, graphs[0].inputs[0].dtype
+        tolerance = tolerance_for(precision, io)
+        records = compare(reference, runtime, photographs, batch, pinned, shape)
+        lines = [
+            f"{record.height}x{record.width} {', '.join(record.photographs)}: {record.psnr_db:.1f} dB, at most "
+            f"{record.max_levels:.2f} of 255, gates off by {record.gates_difference:.1e}"
+            for record in records
+        ]
+        result = {
+            "bundle": bundle,
+            "model": model,
+            "runtime": runtime.name,
+            "precision": precision,
+            "tolerance": asdict(tolerance),
+            "records": [asdict(record) for record in records],
+        }
+        out.give(result, lines)
+        check(records, precision, io, "export the bundle from that model again")
+        out.say(f"{bundle} restores what {model} restores: {tolerance.psnr_db:g} dB asked of {precision}")

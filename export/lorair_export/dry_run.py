@@ -1,0 +1,71 @@
+"""What an export would make, told by the checkpoint and the options alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lorair.checkpoint import load
+from lorair.model import LoRAIR
+from lorair_export.lowering import Lowering
+from lorair_export.manifest import Manifest
+from lorair_export.onnx import GraphSpec
+from lorair_export.routing_form import RoutingForm, graph_names
+
+MIB = 2**20
+
+
+def planned(checkpoint: str | Path, spec: GraphSpec, clip_weights: Path | None = None) -> dict[str, Any]:
+    """The graphs, what they take, about how large they are, and the largest tensor of the largest image.
+
+    CheckpointError where the checkpoint cannot be read.
+    """
+    model = load(checkpoint, "cpu", clip_weights)
+    low, high = spec.size_range
+    height, width = spec.shape or (high, high)
+    sides = f"{height}x{width}" if spec.shape else f"{low} to {high} pixels a side"
+    # A block's inner convolutions have twice the restorer's width, at full resolution at its ends.
+    inner = 2 * model.config.restorer.width * spec.max_batch * height * width * spec.dtype.itemsize
+    return {
+        "graphs": list(graph_names(spec.routing, model.degradations)),
+        "routing": spec.routing.value if spec.pinned is None else f"{spec.routing.value}:{spec.pinned}",
+        "lowering": spec.lowering.value,
+        "precision": spec.precision,
+        "opset": spec.opset,
+        "images": f"up to {spec.max_batch} of {sides}",
+        "weights_mib": round(weight_bytes(model, spec) / MIB, 1),
+        "largest_tensor_mib": round(inner / MIB, 1),
+    }
+
+
+def planned_of(bundle: Path, manifest: Manifest) -> dict[str, Any]:
+    """The same of a bundle's graphs, as they lie there."""
+    low, high = manifest.size_range
+    return {
+        "graphs": [graph.name for graph in manifest.graphs],
+        "routing": manifest.routing.value,
+        "lowering": manifest.lowering,
+        "precision": manifest.precision,
+        "opset": manifest.opset,
+        "images": f"up to {manifest.max_batch} of {low} to {high} pixels a side",
+        "weights_mib": round(sum((bundle / name).stat().st_size for name in manifest.files) / MIB, 1),
+    }
+
+
+def weight_bytes(model: LoRAIR, spec: GraphSpec) -> int:
+    """Bytes of the weights in all graphs: the router's in float32, the restorer's as they are lowered."""
+    router = 4 * sum(weight.numel() for weight in model.router.parameters())
+    restorer = dict(model.restorer.named_parameters())
+    factors = sum(weight.numel() for name, weight in restorer.items() if name.rpartition(".")[2] in ("a", "b"))
+    plain = sum(weight.numel() for weight in restorer.values()) - factors
+    experts = len(model.degradations)
+    if spec.routing is RoutingForm.PINNED:
+        return plain * spec.dtype.itemsize
+    if spec.routing is RoutingForm.EXPERTS or spec.lowering is Lowering.BANK:
+        return router + experts * plain * spec.dtype.itemsize
+    return router + (plain + factors) * spec.dtype.itemsize
+
+
+def lines_of(plan: Mapping[str, Any]) -> list[str]:
+    """A plan for people."""
+    shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in plan.items()}
+    return ["nothing is written; the export would be", *(f"  {name}: {value}" for name, value in shown.items())]
