@@ -11,6 +11,8 @@ import lorair
 from lorair.checkpoint import DEFAULT, default_path, load
 from lorair.model import LoRAIR
 from lorair.torch_runtime import TorchRuntime
+from lorair_export.bundle_precision import in_precision
+from lorair_export.calibration import Calibration
 from lorair_export.extras import require
 from lorair_export.manifest import Graph, Manifest, TensorSpec, file_sha256, new_bundle, refuse_existing, write_manifest
 from lorair_export.onnx import GraphSpec, onnx_from_model
@@ -31,6 +33,7 @@ def bundle_from_checkpoint(
     *,
     overwrite: bool = False,
     clip_weights: Path | None = None,
+    calibration: Calibration | None = None,
     on_step: Callable[[str], None] = lambda step: None,
 ) -> Manifest:
     """Write a folder with the graphs and their manifest, if they restore what the checkpoint restores.
@@ -42,12 +45,13 @@ def bundle_from_checkpoint(
         photographs: what both restore on the CPU for comparison; with none the bundle goes unchecked.
         overwrite: replace a bundle that exists.
         clip_weights: local file of the CLIP weights that the checkpoint refers to.
+        calibration: how to quantise where the precision is of 8 bits; None for the package's photographs.
         on_step: told what begins.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
-        ValueError: the model does not allow the form of routing or the lowering.
-        ExportError: the target exists, or a graph cannot be made.
+        ValueError: the model does not allow the form of routing or the lowering, or the calibration is wrong.
+        ExportError: the target exists, or a graph cannot be made in the precision.
         ParityError: the bundle restores something else; nothing is left behind.
     """
     refuse_existing(target, overwrite)
@@ -59,6 +63,8 @@ def bundle_from_checkpoint(
             on_step(f"exporting {name}.onnx")
             onnx_from_model(model, folder / f"{name}.onnx", spec, name)
         manifest = graph_manifest(model, checkpoint, folder, spec)
+        on_step(f"making sure of {spec.precision}")
+        manifest = in_precision(folder, manifest, calibration or Calibration())
         if photographs:
             on_step("comparing with the checkpoint")
             runtime = OnnxRuntime(folder, manifest, "cpu")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lorair_export.cli_precision import CalibDataOption, CalibSizeOption, KeepOption, precision_lines
 from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
 from lorair_export.output import DryRun, Json, LogFile, Quiet, opened_output
 
@@ -29,6 +30,9 @@ class PrecisionChoice(StrEnum):
 
     fp32 = "fp32"
     fp16 = "fp16"
+    bf16 = "bf16"
+    int8 = "int8"
+    fp8 = "fp8"
 
 
 class ImageTypeChoice(StrEnum):
@@ -47,7 +51,12 @@ def onnx(
     lowering: Annotated[LoweringChoice, typer.Option(help="What becomes of the experts.")] = LoweringChoice.auto,
     max_batch: Annotated[int, typer.Option(min=1, help="Most images per call.")] = 1,
     precision: Annotated[PrecisionChoice, typer.Option(help="The restorer's.")] = PrecisionChoice.fp32,
-    opset: Annotated[int, typer.Option(min=18, max=22, help="ONNX operator set.")] = 20,
+    calib_data: CalibDataOption = None,
+    calib_size: CalibSizeOption = 32,
+    keep_fp32: KeepOption = "",
+    opset: Annotated[
+        int | None, typer.Option(min=18, max=22, help="ONNX operator set; by default 20, 22 for bf16.")
+    ] = None,
     min_size: Annotated[int, typer.Option(min=2, help="Smallest height and width in pixels.")] = 16,
     max_size: Annotated[int, typer.Option(min=2, help="Largest; equal to the smallest fixes the size.")] = 4096,
     imgsz: ImageSizeOption = None,
@@ -74,21 +83,24 @@ def onnx(
     Exit codes: 0 ok, 1 no such checkpoint, 2 wrong usage, 3 a package is missing, 4 no graph, 6 another result.
     """
     from lorair_export.bundle import bundle_from_checkpoint
+    from lorair_export.calibration import Calibration
     from lorair_export.dry_run import lines_of, planned
     from lorair_export.lowering import chosen_lowering
     from lorair_export.manifest import refuse_existing
     from lorair_export.onnx import GraphSpec
+    from lorair_export.precision import chosen_opset
     from lorair_export.routing_form import routing_from
 
     form, pinned = routing_from(routing)
     if batch is not None and max_batch not in (1, batch):
         raise ValueError(f"--batch {batch} fixes the batch and --max-batch {max_batch} leaves it free; give one")
     images = batch or max_batch
-    chosen, reason = chosen_lowering(lowering.value, images, form)
+    chosen, reason = chosen_lowering(lowering.value, images, form, precision.value)
+    version, raised = chosen_opset(opset, precision.value)
     spec = GraphSpec(
         chosen,
         precision.value,
-        opset,
+        version,
         images,
         min_size,
         max_size,
@@ -100,6 +112,8 @@ def onnx(
     )
     with opened_output(quiet, json, log_file) as out:
         out.say(f"lowering: {chosen}, {reason}")
+        if raised:
+            out.say(f"opset: {version}, {raised}")
         photographs = photographs_in(photos) if check else []
         if dry_run:
             refuse_existing(output, overwrite)
@@ -115,6 +129,7 @@ def onnx(
                 photographs,
                 overwrite=overwrite,
                 clip_weights=clip_weights,
+                calibration=Calibration(calib_data, calib_size, keep_fp32),
                 on_step=out.steps(progress),
             )
         seconds = perf_counter() - began
@@ -151,5 +166,6 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
         lines.append(f"parity: {worst:.0f} dB or more with the checkpoint at {sizes}")
     else:
         lines.append("parity: not checked")
+    lines += precision_lines(manifest)
     lines += window_note(manifest.local_window, manifest.size_range[1])
     return [*lines, f"next: lorair restore photo.jpg --model {folder}"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lorair_export.cli_onnx import ImageTypeChoice, LoweringChoice, PrecisionChoice, photographs_in, written
+from lorair_export.cli_precision import CalibDataOption, CalibSizeOption, KeepOption, precision_lines
 from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
 from lorair_export.output import DryRun, Json, LogFile, Quiet, opened_output
 
@@ -52,6 +53,9 @@ def trt(
     precision: Annotated[
         PrecisionChoice | None, typer.Option(help="The restorer's; by default fp32, or the graph's.")
     ] = None,
+    calib_data: CalibDataOption = None,
+    calib_size: CalibSizeOption = 32,
+    keep_fp32: KeepOption = "",
     io: Annotated[
         ImageTypeChoice | None, typer.Option(help="Images in and out; by default float32, or the graph's.")
     ] = None,
@@ -83,6 +87,7 @@ def trt(
     """
     from lorair.torch_runtime import TorchRuntime
     from lorair_export.bundle import bundle_from_checkpoint
+    from lorair_export.calibration import Calibration
     from lorair_export.dry_run import lines_of, planned, planned_of
     from lorair_export.flavour import find_tensorrt
     from lorair_export.manifest import new_bundle, refuse_existing
@@ -98,7 +103,8 @@ def trt(
     profiles = profiles_from(min_shape or [], opt_shape or [], max_shape or [])
     if batch:
         profiles = tuple(with_batch(profile, batch) for profile in profiles)
-    spec = EngineSpec(profiles, tuple(compute_capability or ()), opt_level, workspace, f"lorair {Path(ckpt).stem}")
+    targets, name = tuple(compute_capability or ()), f"lorair {Path(ckpt).stem}"
+    spec = EngineSpec(profiles, targets, opt_level, workspace, name, precision or PrecisionChoice.fp32)
     flavour = find_tensorrt(backend.value)
     check_spec(flavour, spec)
     sides_taken(profiles)
@@ -121,6 +127,7 @@ def trt(
             photographs=photographs,
             overwrite=True,
             clip_weights=clip_weights,
+            calibration=Calibration(calib_data, calib_size, keep_fp32),
         )
         reference = partial(TorchRuntime.open, ckpt, "cpu", clip_weights)
     with opened_output(quiet, json, log_file) as out:
@@ -204,5 +211,6 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
     for what, records in (("graph", manifest.parity), ("engine", engine["parity"])):
         worst = [record["psnr_db"] if isinstance(record, dict) else record.psnr_db for record in records]
         lines.append(f"parity of the {what}: {f'{min(worst):.0f} dB or more' if worst else 'not checked'}")
+    lines += precision_lines(manifest)
     lines += window_note(manifest.local_window, manifest.size_range[1])
     return [*lines, f"next, on such a GPU: lorair restore photo.jpg --model {folder}"]

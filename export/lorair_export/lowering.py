@@ -20,6 +20,7 @@ from torch.func import functional_call
 from lorair.experts import ExpertConv2d
 from lorair.model import LoRAIR
 from lorair.restorer import ChannelAttention, LayerNorm2d, RestorationNet, spread_edges
+from lorair_export.precision import PRECISIONS
 from lorair_export.routing_form import RoutingForm
 
 M = TypeVar("M", bound=nn.Module)
@@ -38,7 +39,9 @@ class Lowering(StrEnum):
     PLAIN = "plain"
 
 
-def chosen_lowering(choice: str, max_batch: int, routing: RoutingForm = RoutingForm.GRAPH) -> tuple[Lowering, str]:
+def chosen_lowering(
+    choice: str, max_batch: int, routing: RoutingForm = RoutingForm.GRAPH, precision: str = "fp32"
+) -> tuple[Lowering, str]:
     """The lowering of that name, or for ``auto`` the one that suits routing and batch, and the reason in words.
 
     A bank is never chosen: it holds every expert's weights in full, to save a product that costs little.
@@ -47,6 +50,8 @@ def chosen_lowering(choice: str, max_batch: int, routing: RoutingForm = RoutingF
         return Lowering(choice), "as asked"
     if routing in (RoutingForm.EXPERTS, RoutingForm.PINNED):
         return Lowering.PLAIN, f"weights are merged at export, the expert of each graph is known (--routing {routing})"
+    if PRECISIONS[precision].eight_bit:
+        return Lowering.LOW_RANK, f"its kernels are constants, which {precision} needs (--precision)"
     if max_batch == 1:
         return Lowering.MERGED, "one image per call costs what the plain network costs (--max-batch 1)"
     return Lowering.LOW_RANK, f"up to {max_batch} images per call, each with gates of its own (--max-batch)"

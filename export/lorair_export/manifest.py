@@ -83,7 +83,8 @@ class Manifest:
     ``files`` maps every file but the manifest to its SHA-256. ``checkpoint`` is the checkpoint file's SHA-256.
     ``max_batch`` is the most images per call. ``pinned`` is the degradation that the form pinned restores.
     ``mean_priors`` [E, P] are there where a degradation can be named. ``engine`` (flavour, compute capability, ...)
-    tells of TensorRT engines, empty for ONNX. ``parity`` is empty where it was not checked.
+    tells of TensorRT engines, empty for ONNX. ``parity`` is empty where it was not checked. ``numerics`` tells how
+    the precision was reached and checked, see :func:`lorair_export.bundle_precision.in_precision`.
     """
 
     runtime: str
@@ -101,6 +102,7 @@ class Manifest:
     pinned: str | None = None
     mean_priors: tuple[tuple[float, ...], ...] = ()
     parity: tuple[ParityRecord, ...] = ()
+    numerics: Mapping[str, Any] = field(default_factory=dict)
     engine: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -14,12 +14,12 @@ from lorair_export.errors import ExportError
 from lorair_export.extras import require
 from lorair_export.lowering import Lowering
 from lorair_export.parts import Part, part_of
+from lorair_export.precision import PRECISIONS
 from lorair_export.routing_form import MODEL, RoutingForm
 
 if TYPE_CHECKING:
     import onnx_ir
 
-PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16}
 IMAGE_TYPES = {"float32": torch.float32, "uint8": torch.uint8}
 OPSETS = range(18, 23)
 SCOPES = "pkg.torch.onnx.name_scopes"
@@ -29,7 +29,7 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 class GraphSpec:
     """What graphs to make of a model.
 
-    ``precision`` is what the restorer computes in, fp32 or fp16; ``max_batch`` the most images per call, 1 with
+    ``precision`` is what the restorer computes in, of ``PRECISIONS``; ``max_batch`` the most images per call, 1 with
     the merged lowering and the bank; ``min_size`` and ``max_size`` the smallest and largest height and width in
     pixels, which ``shape``, a height and width, fixes instead, as equal ones do. ``fixed_batch`` makes every call
     one of ``max_batch`` images. ``io`` is the images' type, float32 in [0, 1] or uint8 in 0..255, ``pinned`` the
@@ -58,6 +58,14 @@ class GraphSpec:
                 f"opset must lie in {OPSETS[0]}..{OPSETS[-1]}, got {self.opset}; "
                 "TensorRT-RTX builds no float32 attention from the operator of opset 23"
             )
+        least_opset = PRECISIONS[self.precision].least_opset
+        if self.opset < least_opset:
+            raise ValueError(f"--precision {self.precision} needs --opset {least_opset} or above; got {self.opset}")
+        if PRECISIONS[self.precision].eight_bit and self.lowering in (Lowering.MERGED, Lowering.BANK):
+            raise ValueError(
+                f"--precision {self.precision} stores kernels in 8 bits, and the {self.lowering} lowering makes them "
+                "in the graph; use --lowering low-rank, or --routing experts or pinned:NAME"
+            )
         if not 2 <= self.min_size <= self.max_size:
             raise ValueError(f"sizes need 2 <= min <= max; got {self.min_size} and {self.max_size}")
         if self.max_batch < 1:
@@ -85,8 +93,8 @@ class GraphSpec:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the restorer computes in."""
-        return PRECISIONS[self.precision]
+        """What the restorer is traced in."""
+        return PRECISIONS[self.precision].dtype
 
     @property
     def image_dtype(self) -> torch.dtype:

@@ -28,8 +28,10 @@ class Tolerance:
 
 TOLERANCES = {
     "fp32": Tolerance(psnr_db=80, gates=1e-3),
-    "fp16": Tolerance(psnr_db=50, gates=1e-3),
-    "bf16": Tolerance(psnr_db=40, gates=1e-3),
+    "fp16": Tolerance(psnr_db=60, gates=1e-3),
+    "bf16": Tolerance(psnr_db=45, gates=1e-3),
+    "int8": Tolerance(psnr_db=40, gates=1e-3),
+    "fp8": Tolerance(psnr_db=40, gates=1e-3),
 }
 
 

@@ -1,5 +1,6 @@
 """Running a bundle's graphs by ONNX Runtime, on a CPU or an NVIDIA GPU."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from lorair.errors import RuntimeUnavailableError
 from lorair_export.bundle_runtime import BundleRuntime
 from lorair_export.errors import ExportError
 from lorair_export.extras import require
+from lorair_export.graph_session import cpu_session, session_options
 from lorair_export.manifest import Graph, Manifest, named_runtime, read_bundle
 
 if TYPE_CHECKING:
     import onnxruntime
 
+logger = logging.getLogger(__name__)
 
 # onnxruntime's InferenceSession, or what is called as one.
 Session = Any
@@ -50,7 +53,7 @@ class OnnxRuntime(BundleRuntime):
         return cls(*bundle_of(target), device)
 
     def _session(self, model: Path, device: torch.device) -> Session:
-        return session_of(model, device)
+        return session_of(model, device, self.precision)
 
     def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         names = [output.name for output in graph.outputs]
@@ -73,13 +76,11 @@ def bundle_of(target: str) -> tuple[Path, Manifest]:
     return path.parent, replace(manifest, graphs=graphs)
 
 
-def session_of(model: Path, device: torch.device) -> "onnxruntime.InferenceSession":
-    ort = require("onnxruntime")
-    options = ort.SessionOptions()
-    # As many threads as torch takes, so that OMP_NUM_THREADS and torch's own limit bind both. Waiting threads
-    # that spin take the cores from whatever else runs here.
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+def session_of(model: Path, device: torch.device, precision: str) -> "onnxruntime.InferenceSession":
+    ort, options = require("onnxruntime"), session_options()
+    if device.type == "cpu" and precision == "bf16":
+        logger.warning("ONNX Runtime's CPU has no bfloat16 convolution: computing in float32, results rounded")
+        return cpu_session(require("onnx").load(model))
     if device.type == "cpu":
         return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
     # An exhaustive search for each convolution would be repeated for every new image size.

@@ -13,9 +13,11 @@ from typing import Final
 from rich.progress import Progress, TaskID
 
 from lorair.errors import RuntimeUnavailableError
+from lorair_export.engine_audit import check_read
 from lorair_export.errors import BuildError
 from lorair_export.flavour import Bound, Flavour, is_noise, library_logger
 from lorair_export.manifest import Profile
+from lorair_export.precision import able, unable
 
 PORTABLE: Final = ("8.6", "8.9", "12.0")
 RTX_MAGIC: Final = b"vtrt"
@@ -39,10 +41,11 @@ class EngineSpec:
     """What engine to build.
 
     ``profiles`` are shapes of the graph's first input, the images; none where its shape is fixed.
-    ``compute_capabilities`` are the targets, one plan for all, as ``"8.6"``; none means ``PORTABLE``
-    (TensorRT-RTX alone). ``opt_level`` is 0..5, more is a longer search, None the library's own (classic
-    TensorRT alone). ``workspace_mib`` is the most scratch memory, None for all there is. ``name`` is a short
-    text kept inside the plan.
+    ``precision`` is the graph's, which targets must compute in.
+    ``compute_capabilities`` are the targets, one plan for all, as ``"8.6"``; none means those of
+    ``PORTABLE`` that can (TensorRT-RTX alone). ``opt_level`` is 0..5, more is a longer search, None the library's
+    own (classic TensorRT alone). ``workspace_mib`` is the most scratch memory, None for all there is. ``name`` is
+    a short text kept inside the plan.
     """
 
     profiles: tuple[Profile, ...]
@@ -50,6 +53,7 @@ class EngineSpec:
     opt_level: int | None = None
     workspace_mib: int | None = None
     name: str = ""
+    precision: str = "fp32"
 
 
 def engine_from_onnx(onnx_path: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None) -> Engine:
@@ -62,18 +66,19 @@ def engine_from_onnx(onnx_path: Path, flavour: Flavour, spec: EngineSpec, progre
         progress: shows the phases of the build.
 
     Raises:
-        BuildError: the flavour does not take an option, cannot read the graph, or cannot build it.
+        BuildError: the flavour does not take an option, cannot read the graph as it is, or cannot build it.
         RuntimeUnavailableError: the flavour needs a GPU, and there is none.
         ValueError: an option is out of its range.
     """
     check_spec(flavour, spec)
-    targets = checked_targets(flavour, spec.compute_capabilities)
+    targets = checked_targets(flavour, spec.compute_capabilities, spec.precision)
     trt, log = flavour.module, library_logger(flavour.module)
     log.clear()
     builder = _builder(trt, log)
     network = builder.create_network(flavour.network_flags())
     parser = trt.OnnxParser(network, log)  # owns weights, so it must live until the build is over
     _parse(parser, onnx_path, flavour)
+    check_read(network, trt, onnx_path)
     network.name = spec.name
     config = _config(builder, network, flavour, spec, targets)
     monitor = _monitor(trt, progress)
@@ -90,7 +95,7 @@ def engine_from_onnx(onnx_path: Path, flavour: Flavour, spec: EngineSpec, progre
 
 def check_spec(flavour: Flavour, spec: EngineSpec) -> None:
     """Refuse at once what a build would refuse late; see :func:`engine_from_onnx` for the errors."""
-    checked_targets(flavour, spec.compute_capabilities)
+    checked_targets(flavour, spec.compute_capabilities, spec.precision)
     if spec.opt_level is not None and not 0 <= spec.opt_level <= 5:
         raise ValueError(f"--opt-level lies in 0..5; got {spec.opt_level}")
     if spec.opt_level is not None and flavour.compute_capabilities:
@@ -105,8 +110,11 @@ def check_spec(flavour: Flavour, spec: EngineSpec) -> None:
     _builder(flavour.module, library_logger(flavour.module))
 
 
-def checked_targets(flavour: Flavour, compute_capabilities: Sequence[str]) -> tuple[str, ...]:
-    """The compute capabilities to build for, PORTABLE where none is named; BuildError: one is unknown."""
+def checked_targets(flavour: Flavour, compute_capabilities: Sequence[str], precision: str = "fp32") -> tuple[str, ...]:
+    """The compute capabilities to build for, by default those of PORTABLE that compute in the precision.
+
+    BuildError: one is unknown, or does not compute in the precision.
+    """
     known = flavour.compute_capabilities
     if compute_capabilities and not known:
         raise BuildError(
@@ -118,7 +126,10 @@ def checked_targets(flavour: Flavour, compute_capabilities: Sequence[str]) -> tu
             f"TensorRT-RTX {flavour.version} cannot build for compute capability {', '.join(unknown)}; "
             f"it knows {', '.join(known)}. For others use classic TensorRT on the GPU (--backend tensorrt)"
         )
-    return tuple(compute_capabilities) or tuple(target for target in PORTABLE if target in known)
+    targets = able(compute_capabilities, precision)
+    if refused := [target for target in compute_capabilities if target not in targets]:
+        raise BuildError(f"compute capability {', '.join(refused)} {unable(precision)}")
+    return targets or able([target for target in PORTABLE if target in known], precision)
 
 
 def check_plan(plan: bytes, flavour: Flavour) -> None:

@@ -11,13 +11,14 @@ from rich.progress import Progress
 
 from lorair.runtime import Runtime
 from lorair_export.engine_runtime import EngineRuntime
-from lorair_export.errors import ExportError
+from lorair_export.errors import BuildError, ExportError
 from lorair_export.flavour import Flavour
 from lorair_export.lint import refuse_unbuildable
 from lorair_export.lowering import chosen_lowering
 from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, read_bundle, write_manifest
 from lorair_export.onnx import GraphSpec
 from lorair_export.parity import check, compare
+from lorair_export.precision import able, chosen_opset, unable
 from lorair_export.routing_form import MODEL, ROUTER, routing_from
 from lorair_export.runtimes import OnnxRuntime
 from lorair_export.tensorrt import PORTABLE, EngineSpec, checked_targets, engine_from_onnx
@@ -34,10 +35,11 @@ def graph_for(
     shapes = {shape for profile in profiles for shape in (profile.min, profile.opt, profile.max)}
     sides = [side for shape in shapes for side in shape[2:]]
     batch = max(shape[0] for shape in shapes)
-    chosen, reason = chosen_lowering(lowering, batch, form)
+    chosen, reason = chosen_lowering(lowering, batch, form, precision)
     spec = GraphSpec(
         chosen,
         precision,
+        chosen_opset(None, precision)[0],
         max_batch=batch,
         min_size=min(sides),
         max_size=max(sides),
@@ -112,7 +114,8 @@ def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progr
         RuntimeUnavailableError: classic TensorRT without a GPU.
     """
     manifest = read_bundle(folder)
-    targets = checked_targets(flavour, spec.compute_capabilities) or (gpu_capability(),)
+    spec = replace(spec, precision=manifest.precision)
+    targets = checked_targets(flavour, spec.compute_capabilities, spec.precision) or able_here(manifest.precision)
     began = perf_counter()
     for graph in manifest.graphs:
         refuse_unbuildable(folder / graph.file)
@@ -215,6 +218,14 @@ def engine_name(flavour: Flavour, precision: str, targets: Sequence[str], graph:
         return f"{graph}.{precision}.trt{version}.{numbers}.plan"
     middle = "" if tuple(targets) == PORTABLE else f".{numbers}"
     return f"{graph}.{precision}.rtx{version}{middle}.engine"
+
+
+def able_here(precision: str) -> tuple[str]:
+    """The current GPU's compute capability; BuildError where it does not compute in the precision."""
+    here = gpu_capability()
+    if not able([here], precision):
+        raise BuildError(f"this GPU, of compute capability {here}, {unable(precision)}")
+    return (here,)
 
 
 def gpu_capability() -> str:

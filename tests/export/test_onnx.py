@@ -145,7 +145,7 @@ def test_what_torch_cannot_export_is_an_export_error(export_model, tmp_path, mon
         ({"max_batch": 2}, "low-rank"),
         ({"max_batch": 0}, "at least 1"),
         ({"opset": 23}, "18..22"),
-        ({"precision": "int8"}, "fp32"),
+        ({"precision": "int4"}, "fp32"),
         ({"min_size": 64, "max_size": 32}, "min <= max"),
     ],
 )

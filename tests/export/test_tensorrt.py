@@ -70,7 +70,7 @@ class FakeProfile:
 
 
 class FakeNetwork:
-    name, num_inputs = "", 1
+    name, num_inputs, num_layers = "", 1, 0
 
     def __init__(self, flags: int) -> None:
         self.flags = flags

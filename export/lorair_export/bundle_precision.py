@@ -1,0 +1,115 @@
+"""The precision of a bundle's restorers: quantised where it is 8 bits, and held to what was asked."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lorair_export.audit import checked_shares, weight_mib
+from lorair_export.calibration import Calibration, calibration_images
+from lorair_export.errors import ExportError
+from lorair_export.extras import require
+from lorair_export.graph_session import Feed, save_graph
+from lorair_export.manifest import MANIFEST, Graph, Manifest, file_sha256
+from lorair_export.parity import TOLERANCES
+from lorair_export.precision import PRECISIONS
+from lorair_export.quantize import Quantised, quantised
+from lorair_export.routing_form import ROUTER, RoutingForm, expert_graph
+from lorair_export.runtimes import OnnxRuntime
+
+# Parity is measured on other photographs than calibration, and must pass there too.
+MARGIN_DB = 3.0
+SIDE = 192
+
+
+class RecordingRuntime(OnnxRuntime):
+    """Keeps what each graph was called with."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        super().__init__(folder, replace(manifest, precision="fp32"), "cpu")
+        self.feeds: defaultdict[str, list[Feed]] = defaultdict(list)
+
+    def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        self.feeds[graph.name].append({name: tensor.cpu().numpy() for name, tensor in inputs.items()})
+        return super().run(graph, inputs)
+
+
+def in_precision(folder: Path, manifest: Manifest, calibration: Calibration) -> Manifest:
+    """Quantise a bundle's restorers where its precision is 8 bits, check every one, and tell how in ``numerics``.
+
+    ``convolutions`` are shares of the restorer's multiplications by precision, ``weights_mib`` its constants, both by
+    graph; ``checked_by`` is what parity was measured with; ``quantised`` tells, in 8 bits, on how many images and
+    which blocks were kept in float32.
+
+    Raises:
+        ValueError: the calibration's options are wrong.
+        ExportError: a graph cannot be quantised, or does not hold the precision.
+    """
+    onnx, precision = require("onnx"), manifest.precision
+    numerics: dict[str, Any] = {"convolutions": {}, "weights_mib": {}, "checked_by": checked_by(precision)}
+    if PRECISIONS[precision].eight_bit:
+        results = _quantise(folder, manifest, calibration)
+        numerics["quantised"] = {
+            "images": calibration.size,
+            "keep_fp32": calibration.keep_fp32,
+            "kept": {name: result.kept for name, result in results.items()},
+            "psnr_db": {name: round(result.psnr_db, 1) for name, result in results.items()},
+        }
+    for graph in manifest.graphs:
+        if graph.name != ROUTER:
+            model = onnx.load(folder / graph.file)
+            shares = checked_shares(model, precision)
+            numerics["convolutions"][graph.name] = {name: round(share, 4) for name, share in shares.items()}
+            numerics["weights_mib"][graph.name] = round(weight_mib(model), 2)
+    files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    return replace(manifest, files=files, numerics=numerics)
+
+
+def checked_by(precision: str) -> str:
+    """What computes a graph of that precision where no GPU is at hand, in words."""
+    if precision == "bf16":
+        return "ONNX Runtime on the CPU, in float32 with every result rounded to bfloat16"
+    return "ONNX Runtime on the CPU"
+
+
+def _quantise(folder: Path, manifest: Manifest, calibration: Calibration) -> dict[str, Quantised]:
+    number = PRECISIONS[manifest.precision].eight_bit
+    assert number is not None
+    try:
+        re.compile(calibration.keep_fp32)
+    except re.error as error:
+        raise ValueError(f"--keep-fp32 {calibration.keep_fp32!r} is no regular expression: {error}") from error
+    recorded = _feeds(folder, manifest, calibration)
+    target = TOLERANCES[manifest.precision].psnr_db + MARGIN_DB
+    results: dict[str, Quantised] = {}
+    for graph in manifest.graphs:
+        if graph.name != ROUTER:
+            path = folder / graph.file
+            model = require("onnx").load(path)
+            results[graph.name] = quantised(model, recorded[graph.name], number, calibration.keep_fp32, target)
+            save_graph(results[graph.name].model, path)
+    return results
+
+
+def _feeds(folder: Path, manifest: Manifest, calibration: Calibration) -> Mapping[str, list[Feed]]:
+    """What every graph takes when the calibration images are restored."""
+    runtime = RecordingRuntime(folder, manifest)
+    low, high = manifest.size_range
+    side = min(max(SIDE, low), high)
+    size = manifest.graphs[-1].shape or (side, side)
+    images = calibration_images(calibration.folder, calibration.size, manifest.degradations, size)
+    for image in images:
+        runtime.restore(image, None)
+    if manifest.routing is RoutingForm.EXPERTS:
+        # An expert that the router chose for no image is calibrated on all of them.
+        for name in manifest.degradations:
+            if not runtime.feeds[expert_graph(name)]:
+                for image in images:
+                    runtime.restore(image, runtime.pin(name, 1))
+    if missing := [graph.name for graph in manifest.graphs if not runtime.feeds[graph.name]]:
+        raise ExportError(f"no calibration image came to {', '.join(missing)}")
+    return runtime.feeds

@@ -1,0 +1,30 @@
+"""What the export commands share of precision: how to quantise, and what to tell of it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lorair_export.manifest import Manifest
+
+CalibDataOption = Annotated[
+    Path | None,
+    typer.Option(exists=True, file_okay=False, help="Photographs to quantise on, as they are; by default our own."),
+]
+CalibSizeOption = Annotated[int, typer.Option(min=1, help="How many of them.")]
+KeepOption = Annotated[str, typer.Option(metavar="REGEX", help="Convolutions to keep in float32, by node name.")]
+
+
+def precision_lines(manifest: "Manifest") -> Iterator[str]:
+    """What part of each restorer takes the precision, what was kept in float32, and what it was checked with."""
+    numerics = manifest.numerics
+    for name, shares in numerics.get("convolutions", {}).items():
+        told = ", ".join(f"{share:.0%} {precision}" for precision, share in shares.items())
+        yield f"precision of {name}: {told} by multiplications, {numerics['weights_mib'][name]:.1f} MiB of weights"
+    for name, blocks in numerics.get("quantised", {}).get("kept", {}).items():
+        told = ", ".join(["the first and last convolution", "what runs on the prior", *blocks])
+        yield f"kept in float32 in {name}: {told}"
+    if manifest.parity and manifest.precision == "bf16":
+        yield f"parity was measured by {numerics['checked_by']}"
