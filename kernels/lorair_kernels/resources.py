@@ -6,7 +6,9 @@
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 from lorair_kernels.launch import Launch, Row, Table, TileT
@@ -137,11 +139,12 @@ def compile_variant(variant: Variant, capability: int) -> Resources:
 
 def main() -> None:
     print(f"{'part':8}{'registers':>9}{'spilled B':>11}{'shared KB':>11}{'limit KB':>10}  kernel, storage, tile, form")
-    for variant in plan_variants():
-        for capability, limit in SHARED_LIMIT.items():
-            r = compile_variant(variant, capability)
-            numbers = f"{r.registers:9}{r.spilled:11}{r.shared / 1024:11.1f}{limit / 1024:10.1f}"
-            print(f"sm_{capability:<5}{numbers}  {r.label}", flush=True)
+    jobs = [(variant, capability) for variant in plan_variants() for capability in SHARED_LIMIT]
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for r in pool.map(compile_variant, *zip(*jobs, strict=True)):
+            limit = SHARED_LIMIT[r.capability] / 1024
+            numbers = f"{r.registers:9}{r.spilled:11}{r.shared / 1024:11.1f}{limit:10.1f}"
+            print(f"sm_{r.capability:<5}{numbers}  {r.label}", flush=True)
 
 
 if __name__ == "__main__":
