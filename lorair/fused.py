@@ -1,6 +1,6 @@
 """The restorer by the fused kernels: the same U-Net, its blocks and convolutions holding U weight sets.
 
-The wiring stays in :class:`lorair.restorer.RestorationNet`; only what computes at its leaves is exchanged.
+The wiring stays in :class:`lorair.unet.RestorationNet`; only what computes at its leaves is exchanged.
 Activations remain [B, C, H, W] in channels_last memory, so the kernels' [B, H, W, C] is a view.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lorair.cuda_graphs import GraphedCalls
 from lorair.experts import ExpertConv2d
-from lorair.restorer import NAFBlock, RestorationNet
+from lorair.unet import NAFBlock, RestorationNet
 
 # A weight set of the published network is 137 MB in 16 bits; more images of soft gates run one part after another.
 MOST_SETS = 8

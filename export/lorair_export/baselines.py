@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lorair.config import RestorerConfig
 from lorair.official import restorer_name
-from lorair.restorer import RestorationNet
+from lorair.unet import RestorationNet
 
 
 def published_params(net: RestorationNet) -> dict[str, Tensor]:

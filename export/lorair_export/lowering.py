@@ -19,7 +19,7 @@ from torch.func import functional_call
 
 from lorair.experts import ExpertConv2d
 from lorair.model import LoRAIR
-from lorair.restorer import ChannelAttention, LayerNorm2d, RestorationNet, spread_edges
+from lorair.unet import ChannelAttention, LayerNorm2d, RestorationNet, spread_edges
 from lorair_export.precision import PRECISIONS
 from lorair_export.routing_form import RoutingForm
 

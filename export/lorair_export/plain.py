@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from lorair.experts import ExpertConv2d
 from lorair.model import LoRAIR
-from lorair.restorer import LayerNorm2d, Modulation, RestorationNet
+from lorair.unet import LayerNorm2d, Modulation, RestorationNet
 from lorair_export.lowering import in_precision, plain_conv2d, replace_modules, static_net
 
 

@@ -35,7 +35,7 @@ from torch import Tensor
 
 from lorair.config import ModelConfig
 from lorair.experts import ExpertConv2d
-from lorair.restorer import RestorationNet
+from lorair.unet import RestorationNet
 
 # Relative L2 distance to float32 or wider; a peer, which rounds more often, may have ten times as much.
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 6e-3}

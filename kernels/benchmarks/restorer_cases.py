@@ -17,7 +17,7 @@ from lorair.config import ModelConfig
 from lorair.experts import ExpertConv2d
 from lorair.fused import FusedRestorer
 from lorair.official import restorer_name
-from lorair.restorer import RestorationNet
+from lorair.unet import RestorationNet
 
 DTYPE = torch.float16
 TOLERANCE = 5e-3  # of what the restorer adds to the image, and float32's with TF32 products, gradients included

@@ -17,7 +17,7 @@ from lorair_export.lowering import (
 from lorair_export.plain import plain_restorer
 
 from lorair.experts import ExpertConv2d, gates_from_logits
-from lorair.restorer import ChannelAttention
+from lorair.unet import ChannelAttention
 
 CONVS = {
     "1x1": {"in_channels": 12, "out_channels": 20, "kernel_size": 1},

@@ -20,7 +20,7 @@ from lorair_kernels import backend
 from torch.utils.flop_counter import FlopCounterMode
 
 from lorair.config import PRESETS
-from lorair.restorer import RestorationNet
+from lorair.unet import RestorationNet
 
 ROOT = Path(__file__).parents[2]
 CONFIG = replace(

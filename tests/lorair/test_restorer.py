@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from lorair_export.baselines import PublishedRestorer, published_params
 
 from lorair.experts import ExpertConv2d, gates_from_logits
-from lorair.restorer import ChannelAttention, Restorer
+from lorair.restorer import Restorer
+from lorair.unet import ChannelAttention
 
 
 def published(model, top_k):
