@@ -32,7 +32,7 @@ bench-gpu: $(READY)
 	$(BIN)/python kernels/benchmarks/run.py
 
 test-gpu: $(READY)
-	$(BIN)/python -m pytest tests/kernels
+	$(BIN)/python -m pytest tests/kernels tests/lorair/test_fused.py tests/lorair/test_cuda_graphs.py
 
 clean:
 	rm -rf $(VENV) demo
