@@ -111,7 +111,7 @@ GROUPED_SUM = Table("grouped_sum", (Row(SumTile(width=1024, warps=4, stages=3)),
 WEIGHT_GRAD = Table(
     "grouped_weight_grad",
     (
-        Row(WeightGradTile(outputs=128, channels=64, tokens=64, part=2048, warps=4, stages=3), 2),
+        Row(WeightGradTile(outputs=128, channels=64, tokens=64, part=2048, warps=8, stages=3), 2),
         Row(WeightGradTile(outputs=64, channels=64, tokens=16, part=2048, warps=4, stages=3)),
     ),
 )
@@ -146,11 +146,11 @@ GATED_LOWRANK = Table(
         Row(LowrankTile(tokens=128, outputs=128, channels=64, ranks=16, warps=8, stages=3), 2, tokens=8192, ranks=16),
         Row(LowrankTile(tokens=64, outputs=128, channels=64, ranks=16, warps=4, stages=3), 2, ranks=16),
         Row(LowrankTile(tokens=128, outputs=128, channels=64, ranks=32, warps=8, stages=3), 2, tokens=8192, ranks=32),
-        Row(LowrankTile(tokens=64, outputs=128, channels=64, ranks=32, warps=4, stages=3), 2, ranks=32),
+        Row(LowrankTile(tokens=64, outputs=128, channels=64, ranks=32, warps=8, stages=3), 2, ranks=32),
         Row(LowrankTile(tokens=128, outputs=64, channels=32, ranks=64, warps=8, stages=3), 2, tokens=8192, ranks=64),
         Row(LowrankTile(tokens=64, outputs=64, channels=32, ranks=64, warps=4, stages=3), 2, ranks=64),
         Row(LowrankTile(tokens=64, outputs=64, channels=16, ranks=16, warps=4, stages=3), 4, ranks=16),
-        Row(LowrankTile(tokens=32, outputs=64, channels=16, ranks=32, warps=4, stages=3), 4, ranks=32),
+        Row(LowrankTile(tokens=32, outputs=64, channels=16, ranks=32, warps=4, stages=2), 4, ranks=32),
         Row(LowrankTile(tokens=32, outputs=64, channels=16, ranks=64, warps=4, stages=3), 4, ranks=64),
     ),
 )
