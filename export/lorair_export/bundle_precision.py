@@ -1,6 +1,5 @@
 """The precision of a bundle's restorers: quantised where it is 8 bits, and held to what was asked."""
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -45,16 +44,14 @@ def in_precision(folder: Path, manifest: Manifest, calibration: Calibration) -> 
     graph; ``checked_by`` is what parity was measured with; ``quantised`` tells, in 8 bits, on how many images and
     which blocks were kept in float32.
 
-    Raises:
-        ValueError: the calibration's options are wrong.
-        ExportError: a graph cannot be quantised, or does not hold the precision.
+    Raises ExportError where a graph cannot be quantised, or does not hold the precision.
     """
     onnx, precision = require("onnx"), manifest.precision
     numerics: dict[str, Any] = {"convolutions": {}, "weights_mib": {}, "checked_by": checked_by(precision)}
     if PRECISIONS[precision].eight_bit:
         results = _quantise(folder, manifest, calibration)
         numerics["quantised"] = {
-            "images": calibration.size,
+            "images": calibration.images,
             "keep_fp32": calibration.keep_fp32,
             "kept": {name: result.kept for name, result in results.items()},
             "psnr_db": {name: round(result.psnr_db, 1) for name, result in results.items()},
@@ -79,10 +76,6 @@ def checked_by(precision: str) -> str:
 def _quantise(folder: Path, manifest: Manifest, calibration: Calibration) -> dict[str, Quantised]:
     number = PRECISIONS[manifest.precision].eight_bit
     assert number is not None
-    try:
-        re.compile(calibration.keep_fp32)
-    except re.error as error:
-        raise ValueError(f"--keep-fp32 {calibration.keep_fp32!r} is no regular expression: {error}") from error
     recorded = _feeds(folder, manifest, calibration)
     target = TOLERANCES[manifest.precision].psnr_db + MARGIN_DB
     results: dict[str, Quantised] = {}
@@ -101,7 +94,7 @@ def _feeds(folder: Path, manifest: Manifest, calibration: Calibration) -> Mappin
     low, high = manifest.size_range
     side = min(max(SIDE, low), high)
     size = manifest.graphs[-1].shape or (side, side)
-    images = calibration_images(calibration.folder, calibration.size, manifest.degradations, size)
+    images = calibration_images(calibration, manifest.degradations, size)
     for image in images:
         runtime.restore(image, None)
     if manifest.routing is RoutingForm.EXPERTS:

@@ -1,5 +1,6 @@
 """How large a convolution's inputs grow on photographs, and the 8-bit scale that loses least of them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lorair.data import SUFFIXES
 from lorair.degradations import DEGRADATIONS, degrade
 from lorair.photographs import examples
 from lorair_export.graph_session import Feed, observed
@@ -28,11 +30,36 @@ CLIPPING = np.exp2(-np.arange(0, 4, 0.125))
 
 @dataclass(frozen=True)
 class Calibration:
-    """How to quantise: on which photographs, None for the package's own; how many; which nodes stay float32."""
+    """How to quantise: on which photographs, None for the package's own; how many; which nodes stay float32.
+
+    Raises ValueError where the folder has no photographs, their number is below 1, or ``keep_fp32`` is no regular
+    expression.
+    """
 
     folder: Path | None = None
     size: int = 32
     keep_fp32: str = ""
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"--calib-size is at least 1; got {self.size}")
+        if not self.photographs():
+            raise ValueError(f"--calib-data {self.folder} holds no photographs ({', '.join(SUFFIXES)})")
+        try:
+            re.compile(self.keep_fp32)
+        except re.error as error:
+            raise ValueError(f"--keep-fp32 {self.keep_fp32!r} is no regular expression: {error}") from error
+
+    def photographs(self) -> list[Path]:
+        """Those to calibrate on, by name."""
+        if self.folder is None:
+            return examples()
+        return sorted(path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+    @property
+    def images(self) -> int:
+        """How many images it takes: none of a folder's twice."""
+        return self.size if self.folder is None else min(self.size, len(self.photographs()))
 
 
 @dataclass
@@ -72,27 +99,16 @@ def activation_scales(
     return {name: magnitudes.scale(number) for name, magnitudes in seen.items()}
 
 
-def calibration_images(
-    folder: Path | None, count: int, degradations: Sequence[str], size: tuple[int, int]
-) -> list[Tensor]:
+def calibration_images(calibration: Calibration, degradations: Sequence[str], size: tuple[int, int]) -> list[Tensor]:
     """Images [1, 3, H, W] float32 in [0, 1], of ``size``, height and width.
 
-    Those of the folder are taken as they are, in turn. Without a folder they are the package's photographs, clean and
-    with each of the model's degradations that can be made synthetically.
-
-    ValueError where there are fewer than one, or the folder has none.
+    Those of a folder are taken as they are, in turn. The package's photographs come clean and with each of the model's
+    degradations that can be made synthetically.
     """
-    from lorair.data import SUFFIXES
-
-    if count < 1:
-        raise ValueError(f"--calib-size is at least 1; got {count}")
-    kinds = [None] if folder else [None, *(kind for kind in degradations if kind in DEGRADATIONS)]
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES) if folder else examples()
-    if not paths:
-        raise ValueError(f"--calib-data {folder} holds no photographs ({', '.join(SUFFIXES)})")
-    rng = np.random.default_rng(0)
+    kinds = [None] if calibration.folder else [None, *(kind for kind in degradations if kind in DEGRADATIONS)]
+    paths, rng = calibration.photographs(), np.random.default_rng(0)
     images: list[Tensor] = []
-    for index in range(min(count, len(paths)) if folder else count):
+    for index in range(calibration.images):
         image, kind = photograph_at(paths[index % len(paths)], *size), kinds[index % len(kinds)]
         if kind is not None:
             image = torch.from_numpy(degrade(image.permute(1, 2, 0).numpy(), kind, rng)).permute(2, 0, 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lorair_export.cli_precision import CalibDataOption, CalibSizeOption, KeepOption, precision_lines
+from lorair_export.cli_precision import CalibDataOption, CalibSizeOption, KeepOption, calibration_from, precision_lines
 from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
 from lorair_export.output import DryRun, Json, LogFile, Quiet, opened_output
 
@@ -83,7 +83,6 @@ def onnx(
     Exit codes: 0 ok, 1 no such checkpoint, 2 wrong usage, 3 a package is missing, 4 no graph, 6 another result.
     """
     from lorair_export.bundle import bundle_from_checkpoint
-    from lorair_export.calibration import Calibration
     from lorair_export.dry_run import lines_of, planned
     from lorair_export.lowering import chosen_lowering
     from lorair_export.manifest import refuse_existing
@@ -95,6 +94,7 @@ def onnx(
     if batch is not None and max_batch not in (1, batch):
         raise ValueError(f"--batch {batch} fixes the batch and --max-batch {max_batch} leaves it free; give one")
     images = batch or max_batch
+    calibration = calibration_from(precision, calib_data, calib_size, keep_fp32)
     chosen, reason = chosen_lowering(lowering.value, images, form, precision.value)
     version, raised = chosen_opset(opset, precision.value)
     spec = GraphSpec(
@@ -129,7 +129,7 @@ def onnx(
                 photographs,
                 overwrite=overwrite,
                 clip_weights=clip_weights,
-                calibration=Calibration(calib_data, calib_size, keep_fp32),
+                calibration=calibration,
                 on_step=out.steps(progress),
             )
         seconds = perf_counter() - began

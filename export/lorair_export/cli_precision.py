@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from lorair_export.calibration import Calibration
     from lorair_export.manifest import Manifest
 
 CalibDataOption = Annotated[
@@ -15,6 +16,21 @@ CalibDataOption = Annotated[
 ]
 CalibSizeOption = Annotated[int, typer.Option(min=1, help="How many of them.")]
 KeepOption = Annotated[str, typer.Option(metavar="REGEX", help="Convolutions to keep in float32, by node name.")]
+
+
+def calibration_from(precision: str | None, folder: Path | None, size: int, keep_fp32: str) -> "Calibration":
+    """How to quantise by the options; ValueError where one is wrong, or nothing is quantised in the precision.
+
+    ``precision`` is None where a graph is taken as it is.
+    """
+    from lorair_export.calibration import Calibration
+    from lorair_export.precision import PRECISIONS
+
+    if (folder or keep_fp32) and not (precision and PRECISIONS[precision].eight_bit):
+        raise ValueError(
+            "--calib-data and --keep-fp32 go with --precision int8 or fp8 and a checkpoint; here nothing is quantised"
+        )
+    return Calibration(folder, size, keep_fp32)
 
 
 def precision_lines(manifest: "Manifest") -> Iterator[str]:

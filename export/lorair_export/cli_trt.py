@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lorair_export.cli_onnx import ImageTypeChoice, LoweringChoice, PrecisionChoice, photographs_in, written
-from lorair_export.cli_precision import CalibDataOption, CalibSizeOption, KeepOption, precision_lines
+from lorair_export.cli_precision import CalibDataOption, CalibSizeOption, KeepOption, calibration_from, precision_lines
 from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
 from lorair_export.output import DryRun, Json, LogFile, Quiet, opened_output
 
@@ -87,7 +87,6 @@ def trt(
     """
     from lorair.torch_runtime import TorchRuntime
     from lorair_export.bundle import bundle_from_checkpoint
-    from lorair_export.calibration import Calibration
     from lorair_export.dry_run import lines_of, planned, planned_of
     from lorair_export.flavour import find_tensorrt
     from lorair_export.manifest import new_bundle, refuse_existing
@@ -109,6 +108,7 @@ def trt(
     check_spec(flavour, spec)
     sides_taken(profiles)
     photographs = photographs_in(photos) if check else []
+    calibration = calibration_from(None if Path(ckpt).is_dir() else precision, calib_data, calib_size, keep_fp32)
     if Path(ckpt).is_dir():
         asked = {"lowering": lowering.value, "precision": precision, "routing": routing, "io": io}
         chosen = checked_graph(Path(ckpt), profiles, asked)
@@ -127,7 +127,7 @@ def trt(
             photographs=photographs,
             overwrite=True,
             clip_weights=clip_weights,
-            calibration=Calibration(calib_data, calib_size, keep_fp32),
+            calibration=calibration,
         )
         reference = partial(TorchRuntime.open, ckpt, "cpu", clip_weights)
     with opened_output(quiet, json, log_file) as out:

@@ -37,12 +37,13 @@ def cpu_session(model: "onnx.ModelProto", outputs: Sequence[str] = ()) -> "onnxr
     A graph in bfloat16, which ONNX Runtime's CPU has no convolution for, runs as :func:`in_float32` makes it.
     """
     onnx, ort = require("onnx"), require("onnxruntime")
-    copy = in_float32(model)
-    held = {value.name for value in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs if name not in held)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
+        copy = in_float32(model)
+        held = {value.name for value in copy.graph.output}
+        copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs if name not in held)
         save_graph(copy, path)
+        del copy  # a session holds the weights again
         return ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
 
 

@@ -1,7 +1,6 @@
 """Precisions: what the numbers are, what a graph in them restores and holds, and what builds from it."""
 
 import shutil
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,27 +10,20 @@ import pytest
 import torch
 from lorair_export import bundle, cli
 from lorair_export.audit import checked_shares, convolution_types, multiplication_shares
-from lorair_export.bundle import bundle_from_checkpoint
-from lorair_export.bundle_precision import in_precision
 from lorair_export.calibration import CENTRES, Calibration, Magnitudes, calibration_images
+from lorair_export.cli_precision import calibration_from
 from lorair_export.engine_audit import check_read
 from lorair_export.errors import BuildError, ExportError
 from lorair_export.graph_session import cpu_session, observed, save_graph
 from lorair_export.lowering import Lowering, chosen_lowering
-from lorair_export.manifest import Profile, read_bundle, write_manifest
 from lorair_export.onnx import GraphSpec
-from lorair_export.parity import TOLERANCES, compare, psnr_db
+from lorair_export.parity import psnr_db
 from lorair_export.precision import PRECISIONS, able, chosen_opset
 from lorair_export.quantize import block_of, convolutions_of_constants, quantised, with_quantisers
-from lorair_export.routing_form import RoutingForm
-from lorair_export.runtimes import OnnxRuntime
-from lorair_export.tensorrt import EngineSpec, checked_targets
-from lorair_export.trt_bundle import add_engine
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from lorair.photographs import examples
-from lorair.torch_runtime import TorchRuntime
 
 INT8, FP8 = PRECISIONS["int8"].eight_bit, PRECISIONS["fp8"].eight_bit
 FEW = Calibration(size=3)
@@ -156,72 +148,28 @@ def test_names_of_blocks():
 
 
 def test_calibration_images(tmp_path):
-    own = calibration_images(None, 9, ("noise", "mosquitoes"), (24, 40))
+    own = calibration_images(Calibration(size=9), ("noise", "mosquitoes"), (24, 40))
     assert len(own) == 9 and all(image.shape == (1, 3, 24, 40) and image.dtype == torch.float32 for image in own)
-    assert psnr_db(own[0], calibration_images(None, 1, (), (24, 40))[0]) == 200
-    assert psnr_db(own[1], calibration_images(None, 2, (), (24, 40))[1]) < 35
+    clean = calibration_images(Calibration(size=2), (), (24, 40))
+    assert psnr_db(own[0], clean[0]) == 200 and psnr_db(own[1], clean[1]) < 35
     shutil.copy(examples()[0], tmp_path / "mine.jpg")
-    assert len(calibration_images(tmp_path, 9, ("noise",), (24, 40))) == 1
+    mine = Calibration(tmp_path, 9)
+    assert len(calibration_images(mine, ("noise",), (24, 40))) == mine.images == 1
     (tmp_path / "mine.jpg").unlink()
     with pytest.raises(ValueError, match="--calib-data"):
-        calibration_images(tmp_path, 9, (), (24, 40))
+        Calibration(tmp_path)
+    with pytest.raises(ValueError, match="--calib-size"):
+        Calibration(size=0)
+    with pytest.raises(ValueError, match="no regular expression"):
+        Calibration(keep_fp32="(")
 
 
-PINNED = GraphSpec(Lowering.PLAIN, opset=22, max_size=96, routing=RoutingForm.PINNED, pinned="rain")
-NAMES = ["fp16", "bf16", "int8", "fp8"]
-
-
-@pytest.fixture(scope="module")
-def bundle_in(top1_model, top1_checkpoint, low_rank, form_of, tmp_path_factory):
-    """A model and its bundle in a precision: exported so, or in 8 bits made of one in float32."""
-    made = {}
-
-    def get(name):
-        if name not in made:
-            folder = tmp_path_factory.mktemp(name) / "bundle"
-            if PRECISIONS[name].eight_bit is None:
-                spec = replace(PINNED, precision=name)
-                made[name] = top1_model, folder, bundle_from_checkpoint(top1_checkpoint, folder, spec, examples()[:2])
-            else:
-                source = low_rank if name == "int8" else form_of("pinned")
-                shutil.copytree(source.folder, folder)
-                manifest = in_precision(folder, replace(source.manifest, precision=name), FEW)
-                write_manifest(folder, manifest)
-                made[name] = source.model, folder, manifest
-        return made[name]
-
-    return get
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_bundles_hold_their_precision_and_restore(bundle_in, name):
-    model, folder, manifest = bundle_in(name)
-    assert read_bundle(folder) == manifest and manifest.precision == name
-    shares = manifest.numerics["convolutions"]["model"]
-    assert shares[name] >= PRECISIONS[name].least_share and sum(shares.values()) == pytest.approx(1, abs=1e-3)
-    runtime = OnnxRuntime.open(str(folder), "cpu")
-    records = compare(TorchRuntime(model), runtime, examples()[3:5], pinned=manifest.pinned)
-    assert TOLERANCES[name].psnr_db <= min(record.psnr_db for record in records) < 100
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_precisions_build(rtx, bundle_in, name, tmp_path):
-    folder = tmp_path / "bundle"
-    shutil.copytree(bundle_in(name)[1], folder)
-    profile = Profile((1, 3, 48, 48), (1, 3, 64, 64), (1, 3, 96, 96))
-    manifest = add_engine(folder, rtx, EngineSpec((profile,)))
-    targets = ["8.9", "12.0"] if name == "fp8" else ["8.6", "8.9", "12.0"]
-    assert manifest.engine["compute_capabilities"] == targets
-
-
-def test_kernels_take_a_quarter(bundle_in, low_rank):
-    """By the constants themselves: 8 bits for 32, a scale per channel beside them."""
-    _, folder, _ = bundle_in("int8")
-    kept = {tensor.name: tensor for tensor in onnx.load(low_rank.folder / "model.onnx").graph.initializer}
-    small = {tensor.name: tensor for tensor in onnx.load(folder / "model.onnx").graph.initializer}
-    names = [name.removesuffix(".quantised") for name in small if name.endswith(".quantised")]
-    assert len(names) > 20
-    assert all(len(small[f"{name}.quantised"].raw_data) * 4 == len(kept[name].raw_data) for name in names)
+@pytest.mark.parametrize("precision", ["fp16", None])
+def test_options_of_what_is_not_quantised_are_refused(tmp_path, precision):
+    for folder, keep in ((tmp_path, ""), (None, "downs")):
+        with pytest.raises(ValueError, match="nothing is quantised"):
+            calibration_from(precision, folder, 32, keep)
+    assert calibration_from("int8", None, 8, "downs") == Calibration(None, 8, "downs")
 
 
 def test_a_network_read_in_another_precision_is_refused(tmp_path):
@@ -238,17 +186,13 @@ def test_a_network_read_in_another_precision_is_refused(tmp_path):
         check_read(network, trt, tmp_path / "half.onnx")
 
 
-def test_what_a_precision_needs(rtx):
+def test_what_a_precision_needs():
     assert chosen_opset(None, "fp16") == (20, "") and chosen_opset(18, "fp32") == (18, "")
     assert chosen_opset(None, "bf16")[0] == 22
     assert able(["7.5", "8.6", "8.9", "12.0"], "fp8") == ("8.9", "12.0")
-    assert checked_targets(rtx, (), "fp8") == ("8.9", "12.0")
-    with pytest.raises(BuildError, match=r"8\.6 does not compute in fp8"):
-        checked_targets(rtx, ("8.6", "8.9"), "fp8")
     assert chosen_lowering("auto", 1, precision="int8")[0] is Lowering.LOW_RANK
     for options, words in (
         ({"precision": "bf16"}, "--opset 22"),
-        ({"precision": "int8"}, "low-rank"),
         ({"precision": "fp8", "lowering": Lowering.LOW_RANK, "opset": 18}, "--opset 19"),
     ):
         with pytest.raises(ValueError, match=words):
