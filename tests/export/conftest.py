@@ -1,15 +1,19 @@
-"""Shared by the export tests: one small model, exported once in both lowerings."""
+"""Shared by the export tests: small models, each form of them exported once."""
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from lorair_export.bundle import bundle_from_checkpoint
+from lorair_export.bundle_precision import in_precision
+from lorair_export.calibration import Calibration
 from lorair_export.flavour import Flavour, find_tensorrt
 from lorair_export.lowering import Lowering
-from lorair_export.manifest import Manifest
+from lorair_export.manifest import Manifest, write_manifest
 from lorair_export.onnx import GraphSpec
+from lorair_export.precision import PRECISIONS, chosen_opset
 from lorair_export.routing_form import RoutingForm
 
 from lorair.checkpoint import checkpoint_of, write_checkpoint
@@ -59,18 +63,6 @@ def export_checkpoint(export_model, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def merged(export_model, export_checkpoint, tmp_path_factory) -> Exported:
-    spec = GraphSpec(Lowering.MERGED, max_size=160)
-    return _exported(spec, export_model, export_checkpoint, tmp_path_factory.mktemp("merged"))
-
-
-@pytest.fixture(scope="session")
-def low_rank(export_model, export_checkpoint, tmp_path_factory) -> Exported:
-    spec = GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160)
-    return _exported(spec, export_model, export_checkpoint, tmp_path_factory.mktemp("low-rank"))
-
-
-@pytest.fixture(scope="session")
 def top1_model(make_model) -> LoRAIR:
     return make_model(top_k=1, config=CONFIG)
 
@@ -83,8 +75,12 @@ def top1_checkpoint(top1_model, tmp_path_factory) -> Path:
 
 
 FORMS = {
+    "merged": GraphSpec(Lowering.MERGED, max_size=160),
+    "low-rank": GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160),
     "bank": GraphSpec(Lowering.BANK, max_size=160),
     "split": GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160, routing=RoutingForm.SPLIT),
+    "split-merged": GraphSpec(Lowering.MERGED, max_size=160, routing=RoutingForm.SPLIT),
+    "split-bank": GraphSpec(Lowering.BANK, max_size=160, routing=RoutingForm.SPLIT),
     "experts": GraphSpec(Lowering.PLAIN, max_batch=4, max_size=160, routing=RoutingForm.EXPERTS),
     "pinned": GraphSpec(Lowering.PLAIN, max_batch=4, max_size=160, routing=RoutingForm.PINNED, pinned="rain"),
     "tiles": GraphSpec(
@@ -97,26 +93,51 @@ FORMS = {
         io="uint8",
     ),
 }
+MIXING = ("merged", "low-rank", "split-merged")
 
 
 @pytest.fixture(scope="session")
-def form_of(top1_model, top1_checkpoint, tmp_path_factory) -> Callable[[str], Exported]:
-    """The bundle of one of ``FORMS``, exported once."""
-    made: dict[str, Exported] = {}
+def form_of(request, tmp_path_factory) -> Callable[..., Exported]:
+    """The bundle of one of ``FORMS`` in a precision, made once. Those of ``MIXING`` mix two experts per image.
 
-    def get(name: str) -> Exported:
-        if name not in made:
-            made[name] = _exported(FORMS[name], top1_model, top1_checkpoint, tmp_path_factory.mktemp(name))
-        return made[name]
+    In 8 bits it is made of the one in float32, as a command makes it; in 16 bits it is traced at one size, which takes
+    half the time that free sizes do.
+    """
+    made: dict[tuple[str, str], Exported] = {}
+
+    def get(name: str, precision: str = "fp32") -> Exported:
+        if (name, precision) not in made:
+            made[name, precision] = make(name, precision)
+        return made[name, precision]
+
+    def make(name: str, precision: str) -> Exported:
+        prefix = "export" if name in MIXING else "top1"
+        model, checkpoint = (request.getfixturevalue(f"{prefix}_{what}") for what in ("model", "checkpoint"))
+        folder = tmp_path_factory.mktemp(name) / "bundle"
+        if PRECISIONS[precision].eight_bit:
+            source = get(name)
+            shutil.copytree(source.folder, folder)
+            manifest = in_precision(folder, replace(source.manifest, precision=precision), Calibration(size=3))
+            write_manifest(folder, manifest)
+            return Exported(folder, manifest, model, checkpoint)
+        spec, opset = FORMS[name], chosen_opset(None, precision)[0]
+        if precision != "fp32":
+            spec = replace(spec, precision=precision, opset=opset, shape=(48, 64), fixed_batch=True)
+        return Exported(folder, bundle_from_checkpoint(checkpoint, folder, spec, examples()[:3]), model, checkpoint)
 
     return get
 
 
-@pytest.fixture(scope="session", params=["merged", "low_rank"])
-def exported(request) -> Exported:
-    return request.getfixturevalue(request.param)
+@pytest.fixture(scope="session")
+def merged(form_of) -> Exported:
+    return form_of("merged")
 
 
-def _exported(spec, model, checkpoint, folder) -> Exported:
-    manifest = bundle_from_checkpoint(checkpoint, folder / "bundle", spec, examples()[:3])
-    return Exported(folder / "bundle", manifest, model, checkpoint)
+@pytest.fixture(scope="session")
+def low_rank(form_of) -> Exported:
+    return form_of("low-rank")
+
+
+@pytest.fixture(scope="session", params=["merged", "low-rank"])
+def exported(request, form_of) -> Exported:
+    return form_of(request.param)

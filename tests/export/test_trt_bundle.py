@@ -75,24 +75,20 @@ def test_shapes_of_the_command_line() -> None:
             shape_from(wrong)
 
 
-def test_both_lowerings_build_into_their_bundle(rtx, exported, tmp_path) -> None:
-    folder = tmp_path / "bundle"
-    shutil.copytree(exported.folder, folder)
-    batch = exported.manifest.max_batch
-    profile = Profile((1, 3, 48, 48), (1, 3, 64, 64), (batch, 3, 96, 160))
-    add_engine(folder, rtx, EngineSpec((profile,)))
+def test_an_engine_lies_beside_its_graph(rtx, merged, tmp_path) -> None:
+    folder = shutil.copytree(merged.folder, tmp_path / "bundle")
+    add_engine(folder, rtx, EngineSpec((SMALL,)))
     manifest = read_bundle(folder)
     (graph,) = manifest.graphs
     assert (manifest.runtime, graph.file) == ("tensorrt", engine_name(rtx, "fp32", ("8.6", "8.9", "12.0")))
-    assert set(manifest.files) == {"model.onnx", graph.file} and graph.profiles == (profile,)
-    assert (manifest.size_range, manifest.parity) == ((48, 96), exported.manifest.parity)
+    assert set(manifest.files) == {"model.onnx", graph.file} and graph.profiles == (SMALL,)
+    assert (manifest.size_range, manifest.parity) == ((48, 96), merged.manifest.parity)
     assert manifest.engine["version"] == rtx.version and manifest.engine["parity"] == []
-    assert manifest.engine["compute_capabilities"] == ["8.6", "8.9", "12.0"]
-    assert graph.activation_mib[0] > batch * 4 * 16 * 96 * 160 / 2**20
+    assert graph.activation_mib[0] > 4 * 16 * 96 * 160 / 2**20
     assert EngineRuntime.accepts(str(folder)) and not OnnxRuntime.accepts(str(folder))
     images = torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0))
     restored, _ = OnnxRuntime.open(str(folder / "model.onnx"), "cpu").restore(images, None)
-    expected, _ = OnnxRuntime.open(str(exported.folder), "cpu").restore(images, None)
+    expected, _ = OnnxRuntime.open(str(merged.folder), "cpu").restore(images, None)
     torch.testing.assert_close(restored, expected)
 
 
@@ -147,14 +143,14 @@ def test_command_builds_both_graphs_of_a_fixed_size(rtx, top1_checkpoint, monkey
     assert router.shape is None and router.size_range == (2, 2048)
 
 
-def test_command_builds_from_the_bundle_of_a_graph(rtx, exported, monkeypatch, tmp_path, capsys) -> None:
+def test_command_builds_from_the_bundle_of_a_graph(rtx, low_rank, monkeypatch, tmp_path, capsys) -> None:
     target = tmp_path / "bundle"
     shapes = ["--min-shape", "1x3x48x48", "--opt-shape", "1x3x64x64", "--max-shape", "1x3x96x96"]
-    code = run(monkeypatch, "--ckpt", str(exported.folder), "-o", str(target), "--backend", "rtx", *shapes)
+    code = run(monkeypatch, "--ckpt", str(low_rank.folder), "-o", str(target), "--backend", "rtx", *shapes)
     assert code == 0, capsys.readouterr().err
     manifest = read_bundle(target)
-    assert manifest.files["model.onnx"] == exported.manifest.files["model.onnx"]
-    assert manifest.parity == exported.manifest.parity and manifest.lowering == exported.manifest.lowering
+    assert manifest.files["model.onnx"] == low_rank.manifest.files["model.onnx"]
+    assert manifest.parity == low_rank.manifest.parity and manifest.lowering == low_rank.manifest.lowering
     assert (manifest.runtime, manifest.size_range, manifest.max_batch) == ("tensorrt", (48, 96), 1)
     again = tmp_path / "again"
     assert run(monkeypatch, "--ckpt", str(target), "-o", str(again), "--backend", "rtx", *shapes) == 4
@@ -171,7 +167,7 @@ def test_command_builds_from_the_bundle_of_a_graph(rtx, exported, monkeypatch, t
         (["--opt-shape", "1x3x64x64", "--io", "uint8"], "--io uint8"),
     ],
 )
-def test_graph_must_hold_what_is_asked(rtx, exported, monkeypatch, tmp_path, capsys, options, words) -> None:
+def test_graph_must_hold_what_is_asked(rtx, merged, monkeypatch, tmp_path, capsys, options, words) -> None:
     target = tmp_path / "bundle"
-    assert run(monkeypatch, "--ckpt", str(exported.folder), "-o", str(target), "--backend", "rtx", *options) == 2
+    assert run(monkeypatch, "--ckpt", str(merged.folder), "-o", str(target), "--backend", "rtx", *options) == 2
     assert words in capsys.readouterr().err and list(tmp_path.iterdir()) == []
