@@ -39,8 +39,10 @@ def precision_lines(manifest: "Manifest") -> Iterator[str]:
     for name, shares in numerics.get("convolutions", {}).items():
         told = ", ".join(f"{share:.0%} {precision}" for precision, share in shares.items())
         yield f"precision of {name}: {told} by multiplications, {numerics['weights_mib'][name]:.1f} MiB of weights"
-    for name, blocks in numerics.get("quantised", {}).get("kept", {}).items():
-        told = ", ".join(["the first and last convolution", "what runs on the prior", *blocks])
+    quantised = numerics.get("quantised", {})
+    named = [f"what --keep-fp32 {quantised['keep_fp32']!r} names"] if quantised.get("keep_fp32") else []
+    for name, blocks in quantised.get("kept", {}).items():
+        told = ", ".join(["the first and last convolution", "what runs on the prior", *named, *blocks])
         yield f"kept in float32 in {name}: {told}"
     if manifest.parity and manifest.precision == "bf16":
         yield f"parity was measured by {numerics['checked_by']}"

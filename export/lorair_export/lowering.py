@@ -44,14 +44,18 @@ def chosen_lowering(
 ) -> tuple[Lowering, str]:
     """The lowering of that name, or for ``auto`` the one that suits routing and batch, and the reason in words.
 
-    A bank is never chosen: it holds every expert's weights in full, to save a product that costs little.
+    How many experts an image mixes changes nothing: a bank takes one alone, and is never chosen, as it holds every
+    expert's weights in full to save a product that costs little.
     """
     if choice != "auto":
         return Lowering(choice), "as asked"
     if routing in (RoutingForm.EXPERTS, RoutingForm.PINNED):
         return Lowering.PLAIN, f"weights are merged at export, the expert of each graph is known (--routing {routing})"
     if PRECISIONS[precision].eight_bit:
-        return Lowering.LOW_RANK, f"its kernels are constants, which {precision} needs (--precision)"
+        return Lowering.LOW_RANK, (
+            f"its kernels are constants, which {precision} needs (--precision); a model of one expert per image has "
+            "them without branches by --routing experts"
+        )
     if max_batch == 1:
         return Lowering.MERGED, "one image per call costs what the plain network costs (--max-batch 1)"
     return Lowering.LOW_RANK, f"up to {max_batch} images per call, each with gates of its own (--max-batch)"

@@ -15,6 +15,8 @@ from lorair_export.lowering import (
     lowered_restorer,
 )
 from lorair_export.plain import plain_restorer
+from lorair_export.precision import PRECISIONS
+from lorair_export.routing_form import RoutingForm
 
 from lorair.experts import ExpertConv2d, gates_from_logits
 from lorair.unet import ChannelAttention
@@ -154,3 +156,12 @@ def test_lowering_follows_the_batch_unless_named():
     assert chosen_lowering("auto", 1)[0] is Lowering.MERGED
     assert chosen_lowering("auto", 4)[0] is Lowering.LOW_RANK
     assert chosen_lowering("low-rank", 1)[0] is Lowering.LOW_RANK
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_lowering_follows_the_precision_unless_named(precision):
+    chosen, reason = chosen_lowering("auto", 1, precision=precision)
+    eight_bit = precision in ("int8", "fp8")
+    assert chosen is (Lowering.LOW_RANK if eight_bit else Lowering.MERGED)
+    assert ("--routing experts" in reason and precision in reason) == eight_bit
+    assert chosen_lowering("auto", 1, RoutingForm.EXPERTS, precision)[0] is Lowering.PLAIN

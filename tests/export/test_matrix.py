@@ -62,8 +62,8 @@ def test_graphs_pass_the_checker_under_names_that_people_read(form_of, form, pre
         "restorer": ({"image", "prior", "gates"}, {"restored"}),
         **{f"restorer.{name}": ({"image", "prior"}, {"restored"}) for name in exported.model.degradations},
     }
-    names = {"pinned": ["model"], "experts": ["router", "restorer.noise", "restorer.rain", "restorer.haze"]}
-    files = names.get(form, ["router", "restorer"] if form.startswith("split") else ["model"])
+    apart = [f"restorer.{name}" for name in exported.model.degradations] if form == "experts" else ["restorer"]
+    files = ["router", *apart] if form == "experts" or form.startswith("split") else ["model"]
     assert {path.name for path in exported.folder.glob("*.onnx")} == {f"{name}.onnx" for name in files}
     for name in files:
         path = exported.folder / f"{name}.onnx"

@@ -1,6 +1,7 @@
 """Precisions: what the numbers are, what a graph in them restores and holds, and what builds from it."""
 
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,18 +9,20 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from lorair_export import bundle, cli
+from lorair_export import bundle, cli, graph_session
 from lorair_export.audit import checked_shares, convolution_types, multiplication_shares
 from lorair_export.calibration import CENTRES, Calibration, Magnitudes, calibration_images
-from lorair_export.cli_precision import calibration_from
+from lorair_export.cli_precision import calibration_from, precision_lines
 from lorair_export.engine_audit import check_read
 from lorair_export.errors import BuildError, ExportError
 from lorair_export.graph_session import cpu_session, observed, save_graph
-from lorair_export.lowering import Lowering, chosen_lowering
+from lorair_export.lowering import Lowering
+from lorair_export.manifest import Profile
 from lorair_export.onnx import GraphSpec
 from lorair_export.parity import psnr_db
 from lorair_export.precision import PRECISIONS, able, chosen_opset
 from lorair_export.quantize import block_of, convolutions_of_constants, quantised, with_quantisers
+from lorair_export.tensorrt import EngineSpec, engine_from_onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
@@ -172,6 +175,28 @@ def test_options_of_what_is_not_quantised_are_refused(tmp_path, precision):
     assert calibration_from("int8", None, 8, "downs") == Calibration(None, 8, "downs")
 
 
+def test_the_command_tells_what_stayed_float32(form_of):
+    manifest = form_of("low-rank", "int8").manifest
+    kept = {**manifest.numerics["quantised"], "keep_fp32": "/downs/", "kept": {"model": ("restorer/net/ups/0",)}}
+    told = list(precision_lines(replace(manifest, numerics={**manifest.numerics, "quantised": kept})))[-1]
+    assert told.startswith("kept in float32 in model: the first and last convolution, what runs on the prior, ")
+    assert told.endswith("what --keep-fp32 '/downs/' names, restorer/net/ups/0")
+
+
+def test_large_weights_lie_beside_the_graph(rtx, form_of, monkeypatch, tmp_path):
+    source, path = form_of("pinned", "int8").folder / "model.onnx", tmp_path / "model.onnx"
+    monkeypatch.setattr(graph_session, "MOST_BYTES", 1000)
+    save_graph(onnx.load(source), path)
+    assert path.stat().st_size + (tmp_path / "model.onnx.data").stat().st_size > 0.9 * source.stat().st_size
+    assert path.stat().st_size < 0.9 * source.stat().st_size
+    onnx.checker.check_model(str(path), full_check=True)
+    image = {"image": np.random.default_rng(0).random((1, 3, 48, 64), np.float32)}
+    expected, restored = (cpu_session(onnx.load(file)).run(["restored"], image)[0] for file in (source, path))
+    np.testing.assert_array_equal(restored, expected)
+    profile = Profile(*[(1, 3, 48, 64)] * 3)
+    assert len(engine_from_onnx(path, rtx, EngineSpec((profile,), precision="int8")).plan) > source.stat().st_size
+
+
 def test_a_network_read_in_another_precision_is_refused(tmp_path):
     """A parser that reads every convolution as float32 must not pass."""
     kinds = SimpleNamespace(CONVOLUTION=0, DEQUANTIZE=1)
@@ -190,7 +215,6 @@ def test_what_a_precision_needs():
     assert chosen_opset(None, "fp16") == (20, "") and chosen_opset(18, "fp32") == (18, "")
     assert chosen_opset(None, "bf16")[0] == 22
     assert able(["7.5", "8.6", "8.9", "12.0"], "fp8") == ("8.9", "12.0")
-    assert chosen_lowering("auto", 1, precision="int8")[0] is Lowering.LOW_RANK
     for options, words in (
         ({"precision": "bf16"}, "--opset 22"),
         ({"precision": "fp8", "lowering": Lowering.LOW_RANK, "opset": 18}, "--opset 19"),
