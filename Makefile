@@ -15,8 +15,10 @@ $(READY): pyproject.toml
 demo: $(READY)
 	$(BIN)/python examples/demo.py demo
 
+# OpenVINO has a process of its own: after it, in one with the rest, a signal's delivery ended in a segmentation fault.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/export/test_openvino.py
+	$(BIN)/python -m pytest tests/export/test_openvino.py
 
 check: $(READY)
 	$(BIN)/ruff check .
