@@ -31,11 +31,11 @@ def latency(
     """
     from rich.console import Console
 
+    from lorair.machine import machine_facts
     from lorair.runtime import open_runtime
     from lorair_export.errors import ParityError
     from lorair_export.latency import Case, Rounds, reference_of
     from lorair_export.latency_report import record_of, table_of, write_report
-    from lorair_export.machine import machine_facts
 
     cases = [Case(*parsed_size(text), count) for text in size or ["256x256"] for count in batch or [1]]
     rounds = Rounds(warmup, iters, duration)

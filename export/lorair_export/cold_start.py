@@ -8,10 +8,10 @@ from time import perf_counter
 
 import torch
 
+from lorair.machine import peak_rss_mib
 from lorair.runtime import open_runtime
 from lorair_export.errors import ExportError
 from lorair_export.latency import Case, case_batches
-from lorair_export.machine import peak_rss_mib
 
 
 @dataclass(frozen=True)

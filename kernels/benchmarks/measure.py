@@ -10,9 +10,10 @@ from typing import Any, Literal
 import torch
 from arithmetic import Ceilings, Work, floor_ms
 from lorair_export.errors import ParityError
-from lorair_export.machine import commit_of
 from results import Machine, Result
 from torch import Tensor
+
+from lorair.machine import commit_of
 
 Output = Tensor | tuple[Tensor, ...]
 ROUNDS = 3

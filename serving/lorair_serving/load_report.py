@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lorair_export.extras import require
-from lorair_export.machine import machine_facts
 
+from lorair.machine import machine_facts
 from lorair_serving.load import LoadReport
 
 FORMAT = "lorair-load"

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import torch
 
-import lorair
-
 PACKAGES: Final = (
     "lorair",
     "torch",
@@ -19,6 +17,7 @@ PACKAGES: Final = (
     "onnxruntime",
     "onnxruntime-gpu",
     "tensorrt",
+    "openvino",
     "tensorrt_rtx_cu13_bindings",
 )
 
@@ -34,7 +33,7 @@ def machine_facts() -> dict[str, Any]:
         "system": platform.platform(),
         "versions": {"python": platform.python_version(), **package_versions(PACKAGES)},
         "threads": {"torch": torch.get_num_threads(), "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS")},
-        "commit": commit_of(Path(lorair.__file__)),
+        "commit": commit_of(Path(__file__)),
     }
 
 
