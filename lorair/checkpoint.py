@@ -163,6 +163,23 @@ def model_of(checkpoint: Checkpoint, where: str = "checkpoint", clip_weights: st
     return model.eval().to(memory_format=torch.channels_last)
 
 
+def checkpoint_of_clip(config: ModelConfig, source: str) -> Checkpoint:
+    """A model that has learnt nothing but CLIP's tower, to start a router from.
+
+    ``source`` is open_clip's ``MODEL/TAG``, which open_clip may download, or ``MODEL/FILE`` with a file of its weights.
+    Raises CheckpointError where open_clip cannot load it, or where it is another tower than ``config`` has.
+    """
+    name, _, pretrained = source.partition("/")
+    if not (name and pretrained):
+        raise ValueError(f"CLIP weights are named as MODEL/TAG or MODEL/FILE; got {source!r}")
+    model = LoRAIR(config)
+    try:
+        model.router.tower.load_state_dict(_tower_of_clip(name, pretrained))
+    except RuntimeError as error:
+        raise CheckpointError(f"{source} is another tower than the model's: {' '.join(str(error).split())}") from error
+    return checkpoint_of(model)
+
+
 def refer_to_clip(checkpoint: Checkpoint, reference: str) -> Checkpoint:
     """The same checkpoint without its tower's weights, which ``reference``, an open_clip ``MODEL/TAG``, names."""
     name, slash, tag = reference.partition("/")
@@ -219,17 +236,25 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _clip_state(clip: ClipReference, weights: str | Path | None) -> dict[str, Tensor]:
-    import open_clip
-
     try:
-        visual = open_clip.create_model(clip.name, pretrained=str(weights or clip.tag)).visual
-    except (RuntimeError, OSError, ValueError) as error:
+        state = _tower_of_clip(clip.name, str(weights or clip.tag))
+    except CheckpointError as error:
         raise CheckpointError(
-            f"the checkpoint refers to CLIP weights {clip.name}/{clip.tag}, which could not be loaded ({error}); "
+            f"the checkpoint refers to CLIP weights {clip.name}/{clip.tag}: {error}; "
             "give a local file with --clip-weights, or embed them with 'lorair convert'"
         ) from error
-    assert isinstance(visual, nn.Module)
-    state = {name: tensor.float() for name, tensor in visual.state_dict().items()}
     if tensors_sha256(state) != clip.sha256:
         raise CheckpointError(f"CLIP weights {clip.name}/{clip.tag} are not the ones this checkpoint was trained with")
     return {TOWER + name: tensor for name, tensor in state.items()}
+
+
+def _tower_of_clip(name: str, pretrained: str) -> dict[str, Tensor]:
+    """The vision tower of an open_clip model; ``pretrained`` is a tag, which open_clip may download, or a file."""
+    import open_clip
+
+    try:
+        visual = open_clip.create_model(name, pretrained=pretrained).visual
+    except (RuntimeError, OSError, ValueError) as error:
+        raise CheckpointError(f"open_clip could not load {name} with {pretrained} ({error})") from error
+    assert isinstance(visual, nn.Module)
+    return {name: tensor.float() for name, tensor in visual.state_dict().items()}

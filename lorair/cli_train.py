@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from lorair.checkpoint import Checkpoint
     from lorair.config import ModelConfig
     from lorair.training import Recipe, TrainingData
+
+
+class PrecisionChoice(StrEnum):
+    """What a step computes in."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+    fp16 = "fp16"
 
 
 class StageChoice(StrEnum):
@@ -35,26 +44,40 @@ def train(
     recipe: Annotated[str | None, typer.Option(help="tiny or published; by default the preset's own.")] = None,
     degradations: Annotated[str | None, typer.Option(help="Of photographs: names by commas, one expert each.")] = None,
     start: Annotated[Path | None, typer.Option(help="Checkpoint of the model, or of its tower, to start from.")] = None,
+    clip: Annotated[
+        str | None,
+        typer.Option(help="Instead of --start: open_clip's MODEL/TAG, or MODEL/FILE, of the tower's weights."),
+    ] = None,
     router_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the router stage.")] = None,
     pretrain_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the pre-training stage.")] = None,
     finetune_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the fine-tuning stage.")] = None,
     train_all: Annotated[bool, typer.Option(help="Fine-tune the whole restorer, not its experts alone.")] = False,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images of a step, over all processes.")] = None,
+    precision: Annotated[
+        PrecisionChoice | None, typer.Option(help="Of activations and products; weights stay in float32.")
+    ] = None,
+    ema: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Keep a moving average of the weights, of this decay, as 0.999.")
+    ] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Train through torch.compile.")] = False,
+    validate_every: Annotated[
+        int | None, typer.Option(min=1, help="Steps between validations and saved states.")
+    ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Saved states of each stage that stay, the newest ones.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of the weights, crops and degradations.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; by default all cores.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches, for each that trains.")] = 1,
 ) -> None:
     """Train a model on degradations made from clean photographs, or on the pairs of a setting.
 
     An interrupted run goes on where it was last saved when the same command is given again. The best weights
-    are in OUTPUT/best.pt.
+    are in OUTPUT/best.pt. On several GPUs: torchrun --nproc-per-node 8 --no-python lorair train ...
     """
     import torch
     from rich.console import Console
 
-    from lorair.checkpoint import read_checkpoint
     from lorair.config import PRESETS
-    from lorair.device import resolve_device
     from lorair.training import ORDER, RECIPES, StageName, StageRecipe, TrainingRun
 
     if preset not in PRESETS:
@@ -73,9 +96,13 @@ def train(
         raise ValueError(
             "say what to train on: either PHOTOS and --val (and --degradations, if you like), or --setting and --root"
         )
+    if clip is not None and (start is not None or stage not in {StageChoice.router, StageChoice.all}):
+        raise ValueError("--clip is what the router stage starts from, in place of --start")
     steps = {"router": router_steps, "pretrain": pretrain_steps, "finetune": finetune_steps}
+    asked = {"batch_size": batch_size, "precision": precision, "ema": ema, "validate_every": validate_every}
+    changes = {name: value for name, value in asked.items() if value is not None}
     stages: dict[StageName, StageRecipe] = {
-        name: replace(stage, steps=steps[name] or stage.steps) for name, stage in base.items()
+        name: replace(recipe, steps=steps[name] or recipe.steps, **changes) for name, recipe in base.items()
     }
     if train_all:
         stages["finetune"] = replace(stages["finetune"], trained="all")
@@ -85,13 +112,26 @@ def train(
         recipe=stages,
         data=data,
         seed=seed,
-        device=str(resolve_device(device)),
+        device=device,
         workers=workers,
-        start=None if start is None else read_checkpoint(start),
+        start=_start(start, clip, config, seed),
+        compiled=compiled,
+        keep=keep,
     )
     console = Console()
     best = run.train(ORDER if stage is StageChoice.all else (stage.value,), console)
     console.print(f"wrote {best}")
+
+
+def _start(path: Path | None, clip: str | None, config: "ModelConfig", seed: int) -> "Checkpoint | None":
+    import torch
+
+    from lorair.checkpoint import checkpoint_of_clip, read_checkpoint
+
+    if clip is not None:
+        torch.manual_seed(seed)
+        return checkpoint_of_clip(config, clip)
+    return None if path is None else read_checkpoint(path)
 
 
 def _photograph_data(

@@ -1,11 +1,12 @@
 """What all training data share: batches that follow from a seed and a step, and random windows of images."""
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -33,12 +34,33 @@ class Batch(NamedTuple):
 
 
 class Batches(Dataset[Batch], ABC):
-    """Training batches. Item `step` depends on `seed` and `step` alone, so any number of workers and any resumption
-    give the same ones."""
+    """Training batches. Item `step` depends on `seed` and `step` alone, and each of its images on its place besides,
+    so any number of workers, any division among processes and any resumption give the same ones.
 
-    def __init__(self, steps: int, seed: int | tuple[int, ...]) -> None:
+    `tasks` of the experts share a batch evenly, drawn anew for every batch, all of them by default.
+    """
+
+    def __init__(
+        self, experts: int, batch_size: int, steps: int, seed: int | tuple[int, ...], tasks: int | None = None
+    ) -> None:
+        self.experts = experts
+        self.batch_size = batch_size
         self.steps = steps
         self.seed = seed if isinstance(seed, tuple) else (seed,)
+        self.tasks = tasks
+        self.rows = range(batch_size)
+
+    def share(self, part: int, parts: int) -> Self:
+        """These batches as one of `parts` processes has them: of each, its own run of images and no others.
+
+        Raises ValueError where a batch has no such equal parts.
+        """
+        size, rest = divmod(self.batch_size, parts)
+        if rest:
+            raise ValueError(f"a batch of {self.batch_size} images has no {parts} equal parts, one for each process")
+        own = copy.copy(self)
+        own.rows = range(part * size, (part + 1) * size)
+        return own
 
     def __len__(self) -> int:
         return self.steps
@@ -47,11 +69,25 @@ class Batches(Dataset[Batch], ABC):
         return (self[step] for step in range(self.steps))
 
     def __getitem__(self, step: int) -> Batch:
-        return self.draw(np.random.default_rng((*self.seed, step)))
+        rng = np.random.default_rng((*self.seed, step))
+        labels = np.resize(rng.permutation(self.experts)[: self.tasks], self.batch_size)
+        items, (height, width) = self.plan(rng, labels)
+        of_row = rng.spawn(self.batch_size)
+        degraded = np.empty((len(self.rows), height, width, 3), np.float32)
+        clean = np.empty_like(degraded)
+        for place, row in enumerate(self.rows):
+            degraded[place], clean[place] = self.pair(items[row], labels[row], height, width, of_row[row])
+        return Batch(channels_first(degraded), channels_first(clean), torch.from_numpy(labels[self.rows]))
 
     @abstractmethod
-    def draw(self, rng: np.random.Generator) -> Batch:
-        """A batch of which all that is random comes from `rng`."""
+    def plan(self, rng: np.random.Generator, labels: NDArray[np.int64]) -> tuple[Sequence[int], tuple[int, int]]:
+        """What the images of a batch are cut from, for their labels int64 [B], and their common height and width."""
+
+    @abstractmethod
+    def pair(
+        self, item: int, label: int, height: int, width: int, rng: np.random.Generator
+    ) -> tuple[FloatImage, FloatImage]:
+        """A random window of one item, degraded and clean, each float32 [height, width, 3] in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +97,11 @@ class CropShapes:
     smallest: int
     largest: int
     aspect: float = 1.0
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every crop is the same square."""
+        return self.smallest == self.largest and self.aspect == 1
 
     def draw(self, rng: np.random.Generator, short_side: int, long_side: int) -> tuple[int, int]:
         """Height and width, portrait or landscape, within the sides of the images but never below `smallest`."""
@@ -97,11 +138,6 @@ class Window:
         turned = np.rot90(image, self.turns)
         turned = turned[:, ::-1] if self.flip else turned
         return turned[self.top : self.top + self.height, self.left : self.left + self.width]
-
-
-def draw_labels(rng: np.random.Generator, experts: int, tasks: int | None, batch_size: int) -> NDArray[np.int64]:
-    """Labels of a batch, int64 [B]: `tasks` of the experts, all by default, in random order and as evenly as fits."""
-    return np.resize(rng.permutation(experts)[:tasks], batch_size)
 
 
 def decode(path: Path) -> Uint8Image:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from lorair.data.batches import (
@@ -19,12 +20,11 @@ from lorair.data.batches import (
     centre,
     channels_first,
     decode,
-    draw_labels,
     size_of,
     to_float,
 )
 from lorair.data.layout import Pair, find_pairs
-from lorair.degradations import degrade, to_uint8
+from lorair.degradations import FloatImage, degrade, to_uint8
 from lorair.errors import ImageError
 from lorair.settings import Setting, Source
 
@@ -87,9 +87,8 @@ class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
 class PairedBatches(Batches):
     """Training batches: random crops of pairs, under the same flip and quarter turn on both sides.
 
-    `tasks` of the experts share a batch evenly, drawn anew for every batch, all of them by default; an expert's
-    pairs are equally likely. A batch's crops are no larger than its smallest image, down to the smallest shape, to
-    which smaller images are extended by reflection.
+    An expert's pairs are equally likely. A batch's crops are no larger than its smallest image, down to the smallest
+    shape, to which smaller images are extended by reflection.
     """
 
     def __init__(
@@ -102,28 +101,27 @@ class PairedBatches(Batches):
         seed: int | tuple[int, ...],
         tasks: int | None = None,
     ) -> None:
-        super().__init__(steps, seed)
+        super().__init__(len(experts), batch_size, steps, seed, tasks)
         self.folder = folder
         self.shapes = shapes
-        self.batch_size = batch_size
-        self.tasks = tasks
         self._items = [folder.of_expert(expert) for expert in experts]
         if missing := [expert for expert, items in zip(experts, self._items, strict=True) if not items]:
             raise ValueError(f"no pairs train the experts {', '.join(missing)}")
 
-    def draw(self, rng: np.random.Generator) -> Batch:
-        labels = draw_labels(rng, len(self._items), self.tasks, self.batch_size)
+    def plan(self, rng: np.random.Generator, labels: NDArray[np.int64]) -> tuple[Sequence[int], tuple[int, int]]:
         chosen = [self._items[label][int(rng.integers(len(self._items[label])))] for label in labels]
+        if self.shapes.fixed:  # no need to look into the files of other processes' images
+            return chosen, (self.shapes.smallest, self.shapes.smallest)
         sizes = [self.folder.size(index) for index in chosen]
-        height, width = self.shapes.draw(rng, min(map(min, sizes)), min(map(max, sizes)))
-        degraded = np.empty((self.batch_size, height, width, 3), np.float32)
-        clean = np.empty_like(degraded)
-        for position, (index, size) in enumerate(zip(chosen, sizes, strict=True)):
-            extended = _extended_size(size, height, width)
-            window = Window.draw(rng, extended, height, width)
-            pair = self.folder.read(index, rng, partial(_cut, window, extended))
-            degraded[position], clean[position] = map(to_float, pair)
-        return Batch(channels_first(degraded), channels_first(clean), torch.from_numpy(labels))
+        return chosen, self.shapes.draw(rng, min(map(min, sizes)), min(map(max, sizes)))
+
+    def pair(
+        self, item: int, label: int, height: int, width: int, rng: np.random.Generator
+    ) -> tuple[FloatImage, FloatImage]:
+        extended = _extended_size(self.folder.size(item), height, width)
+        window = Window.draw(rng, extended, height, width)
+        degraded, clean = self.folder.read(item, rng, partial(_cut, window, extended))
+        return to_float(degraded), to_float(clean)
 
 
 class PairedValidation(Dataset[Batch]):

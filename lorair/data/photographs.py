@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from lorair.data.batches import (
@@ -17,11 +18,10 @@ from lorair.data.batches import (
     centre,
     channels_first,
     decode,
-    draw_labels,
     to_float,
 )
 from lorair.data.layout import SUFFIXES
-from lorair.degradations import DEGRADATIONS, degrade
+from lorair.degradations import DEGRADATIONS, FloatImage, degrade
 from lorair.errors import ImageError
 
 
@@ -63,8 +63,7 @@ class PhotographFolder(Sequence[Uint8Image]):
 class DegradedBatches(Batches):
     """Training batches: random crops under flips and quarter turns, each with one degradation.
 
-    `tasks` degradations share a batch evenly, drawn anew for every batch, all of them by default. A photograph is
-    raised to a power, log-uniform in 1/gamma..gamma, before it is degraded.
+    A photograph is raised to a power, log-uniform in 1/gamma..gamma, before it is degraded.
     """
 
     def __init__(
@@ -84,27 +83,23 @@ class DegradedBatches(Batches):
                 f"the smallest has a short side of {photographs.short_side}: remove it or choose a smaller crop"
             )
         _check_known(degradations)
-        super().__init__(steps, seed)
+        super().__init__(len(degradations), batch_size, steps, seed, tasks)
         self.photographs = photographs
         self.degradations = tuple(degradations)
         self.shapes = shapes
-        self.batch_size = batch_size
-        self.tasks = tasks
         self.gamma = gamma
 
-    def draw(self, rng: np.random.Generator) -> Batch:
+    def plan(self, rng: np.random.Generator, labels: NDArray[np.int64]) -> tuple[Sequence[int], tuple[int, int]]:
         height, width = self.shapes.draw(rng, self.photographs.short_side, self.photographs.long_side)
-        candidates = self.photographs.holding(height, width)
-        labels = draw_labels(rng, len(self.degradations), self.tasks, self.batch_size)
-        clean = np.empty((self.batch_size, height, width, 3), np.float32)
-        degraded = np.empty_like(clean)
-        for position, label in enumerate(labels):
-            photograph = self.photographs[int(rng.choice(candidates))]
-            exposure = self.gamma ** rng.uniform(-1, 1)
-            window = Window.draw(rng, photograph.shape, height, width)
-            clean[position] = to_float(window.cut(photograph)) ** np.float32(exposure)
-            degraded[position] = degrade(clean[position], self.degradations[label], rng)
-        return Batch(channels_first(degraded), channels_first(clean), torch.from_numpy(labels))
+        return rng.choice(self.photographs.holding(height, width), len(labels)).tolist(), (height, width)
+
+    def pair(
+        self, item: int, label: int, height: int, width: int, rng: np.random.Generator
+    ) -> tuple[FloatImage, FloatImage]:
+        photograph = self.photographs[item]
+        exposure = np.float32(self.gamma ** rng.uniform(-1, 1))
+        clean = to_float(Window.draw(rng, photograph.shape, height, width).cut(photograph)) ** exposure
+        return degrade(clean, self.degradations[label], rng), clean
 
 
 class ValidationPairs(Dataset[Batch]):

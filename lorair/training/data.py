@@ -1,13 +1,11 @@
 """What a run is trained and validated on: clean photographs that are degraded, or the pairs of a setting."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 from lorair.data import (
-    Batch,
     Batches,
     DegradedBatches,
     PairedBatches,
@@ -27,7 +25,7 @@ class TrainingData(Protocol):
         """Training batches of a stage."""
         ...
 
-    def validation(self, crop: int | None) -> Iterable[Batch]:
+    def validation(self, crop: int | None) -> ValidationPairs | PairedValidation:
         """Batches of one image, the same at every call: its centre of at most `crop` pixels a side, None for all."""
         ...
 

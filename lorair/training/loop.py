@@ -1,132 +1,153 @@
-"""One loop for all stages: batches, optimiser, validation, and a state from which an interrupted run goes on.
+"""One loop for all stages: batches, optimiser, validation, and states from which an interrupted run goes on.
 
-A batch follows from the seed and the step, the learning rate from the step, and nothing else is drawn, so that the
+A batch follows from the seed and the step, the learning rate from the step, and nothing else is drawn, so that a
 state is the weights, the optimiser's moments and the step.
 """
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lorair.data import Batch, Batches, loaded
 from lorair.errors import TrainingError
 from lorair.model import LoRAIR
+from lorair.training.processes import Processes
 from lorair.training.progress import StageProgress
 from lorair.training.recipes import StageRecipe
 from lorair.training.stages import Stage
+from lorair.training.states import States
 
 
-@dataclass
-class Run:
-    """A stage under way: what a saved state restores. `best` is the best validation score so far."""
+@dataclass(frozen=True)
+class Validation:
+    """Scores by degradation, higher is better, and a picture of some images, float32 [3, H, W] in [0, 1]."""
 
-    model: LoRAIR
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    best: float = float("-inf")
+    scores: Mapping[str, float]
+    grid: Tensor | None = None
+
+    @property
+    def mean(self) -> float:
+        return sum(self.scores.values()) / len(self.scores)
+
+
+class StageRun:
+    """A stage under way: the model, what it is trained by, and the best validation score so far.
+
+    `compiled` runs the stage's network through torch.compile. `best_model` is what is validated and kept: the average
+    of the weights where the recipe asks for one.
+    """
+
+    def __init__(
+        self, model: LoRAIR, stage: Stage, recipe: StageRecipe, processes: Processes, compiled: bool = False
+    ) -> None:
+        model = model.to(processes.device).to(memory_format=torch.channels_last)
+        self.model, self.stage, self.recipe, self.processes = model, stage, recipe, processes
+        self.step, self.best = 0, float("-inf")
+        self.parameters = stage.trained(model, recipe)
+        model.requires_grad_(False)
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
+        )
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
+        self.average = (
+            None if recipe.ema is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))
+        )
+        if compiled:
+            stage.network(model).compile()
+        self.loss = StageLoss(model, stage, recipe)
+        if processes.count > 1:
+            self.loss = DistributedDataParallel(self.loss)
+
+    @property
+    def best_model(self) -> LoRAIR:
+        return self.model if self.average is None else cast(LoRAIR, self.average.module)
+
+    def advance(self, batch: Batch) -> tuple[float, float]:
+        """Learn one batch; its loss and learning rate. TrainingError where the loss is not finite."""
+        rate = self.recipe.learning_rate_at(self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss: Tensor = self.loss(*batch)
+        value = loss.item()
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss of stage {self.stage.name} is {value} at step {self.step} (batch {self.step}, degradations "
+                f"{[self.model.degradations[label] for label in batch.labels.tolist()]}); "
+                "the last saved state is intact: lower the learning rate, or look at the images of that batch"
+            )
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        if self.recipe.gradient_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.recipe.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+        self.step += 1
+        return value, rate
+
+    def state(self) -> dict[str, Any]:
+        """All that :meth:`restore` needs to go on as if nothing had happened."""
+        average = {} if self.average is None else {"average": self.average.state_dict()}
+        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
+        return {"best": self.best, **average, **{name: part.state_dict() for name, part in parts.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.step, self.best = state["step"], state["best"]
+
+
+class StageLoss(nn.Module):
+    """A stage's loss as a module, which DistributedDataParallel can wrap."""
+
+    def __init__(self, model: LoRAIR, stage: Stage, recipe: StageRecipe) -> None:
+        super().__init__()
+        self.model, self.stage, self.recipe = model, stage, recipe
+
+    def forward(self, degraded: Tensor, clean: Tensor, labels: Tensor) -> Tensor:
+        return self.stage.loss(self.model, Batch(degraded, clean, labels), self.recipe)
 
 
 def run_stage(
-    model: LoRAIR,
-    stage: Stage,
-    recipe: StageRecipe,
+    run: StageRun,
     batches: Batches,
-    score: Callable[[LoRAIR], Mapping[str, float]],
+    validate: Callable[[LoRAIR], Validation],
     keep: Callable[[LoRAIR], None],
-    state_path: Path,
+    states: States,
     progress: StageProgress,
     workers: int = 1,
 ) -> None:
-    """Train one stage of `model`, in place, from where `state_path` left off.
+    """Train one stage, from the newest of its states.
 
-    `score` gives validation figures by degradation, higher is better; `keep` is called with the model each time
-    that their mean is the best so far. Raises TrainingError where the loss is not finite, or where `state_path`
-    belongs to another recipe, seed or model.
+    `keep` is called with the model each time that the mean of its scores is the best so far, in the first process
+    alone, which also writes the states. Raises TrainingError where the loss is not finite, or where the states belong
+    to another recipe, seed or model.
     """
-    parameters = _select(model, stage.trained(model, recipe))
-    optimizer = torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay
-    )
-    run = Run(model, optimizer)
-    identity = {"stage": stage.name, "recipe": asdict(recipe), "seed": batches.seed}
-    if state_path.exists():
-        _restore(run, state_path, identity)
-    progress.begin(stage.name, run.step, recipe.steps, recipe.batch_size)
-    for waiting in loaded(batches, run.step, workers):
-        batch = Batch(*(tensor.to(model.device, non_blocking=True) for tensor in waiting))
-        rate = recipe.learning_rate_at(run.step)
-        loss = _step(run, stage, recipe, batch, parameters, rate)
-        run.step += 1
+    processes, recipe = run.processes, run.recipe
+    if (state := states.newest()) is not None:
+        run.restore(state)
+    progress.begin(run.stage.name, run.step, recipe.steps, recipe.batch_size)
+    for waiting in loaded(batches.share(processes.rank, processes.count), run.step, workers):
+        loss, rate = run.advance(Batch(*(tensor.to(processes.device, non_blocking=True) for tensor in waiting)))
         progress.advance(run.step, loss, rate)
         if run.step % recipe.validate_every == 0 or run.step == recipe.steps:
-            scores = score(model)
-            progress.report(run.step, loss, scores)
-            mean = sum(scores.values()) / len(scores)
-            if mean > run.best:
-                run.best = mean
-                keep(model)
-            _save(run, state_path, identity)
-
-
-def _select(model: LoRAIR, trained: list[nn.Parameter]) -> list[nn.Parameter]:
-    model.requires_grad_(False)
-    for parameter in trained:
-        parameter.requires_grad_(True)
-    return trained
-
-
-def _step(
-    run: Run, stage: Stage, recipe: StageRecipe, batch: Batch, parameters: list[nn.Parameter], rate: float
-) -> float:
-    for group in run.optimizer.param_groups:
-        group["lr"] = rate
-    loss = stage.loss(run.model, batch, recipe)
-    value = loss.item()
-    if not torch.isfinite(loss):
-        raise TrainingError(
-            f"the loss of stage {stage.name} is {value} at step {run.step} (batch {run.step}, degradations "
-            f"{[run.model.degradations[label] for label in batch.labels.tolist()]}); "
-            "the last saved state is intact: lower the learning rate, or look at the photographs of that batch"
-        )
-    run.optimizer.zero_grad()
-    loss.backward()
-    if recipe.gradient_clip is not None:
-        nn.utils.clip_grad_norm_(parameters, recipe.gradient_clip)
-    run.optimizer.step()
-    return value
-
-
-def _save(run: Run, path: Path, identity: Mapping[str, Any]) -> None:
-    state = {
-        "identity": dict(identity),
-        "step": run.step,
-        "best": run.best,
-        "model": run.model.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-    }
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        torch.save(state, aside)
-        os.replace(aside, path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
-
-
-def _restore(run: Run, path: Path, identity: Mapping[str, Any]) -> None:
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if state["identity"] != identity:
-        raise TrainingError(
-            f"{path} belongs to a run with another recipe or seed; repeat its command to go on with it, "
-            "or name another output folder"
-        )
-    weights: dict[str, Tensor] = state["model"]
-    run.model.load_state_dict(weights)
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.step, run.best = state["step"], state["best"]
+            validation = validate(run.best_model)
+            progress.report(run.step, loss, validation.scores, validation.grid)
+            better, run.best = validation.mean > run.best, max(validation.mean, run.best)
+            if processes.first:
+                if better:
+                    keep(run.best_model)
+                states.write(run.step, run.state())

@@ -1,16 +1,23 @@
-"""What the terminal shows of a stage under way."""
+"""What the terminal and TensorBoard show of a stage under way."""
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from lorair.training.board import Board
 
 
 class StageProgress:
-    """A bar with step, loss, learning rate and speed, and a line for every validation."""
+    """A bar with step, loss, learning rate and speed, and a line for every validation.
 
-    def __init__(self, console: Console) -> None:
+    `board` is the folder of TensorBoard's files, None to write none.
+    """
+
+    def __init__(self, console: Console, board: Path | None = None) -> None:
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -19,6 +26,8 @@ class StageProgress:
             TimeRemainingColumn(),
             console=console,
         )
+        self._boards = board
+        self._board: Board | None = None
 
     def __enter__(self) -> "StageProgress":
         self._bar.start()
@@ -26,17 +35,28 @@ class StageProgress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+        if self._board is not None:
+            self._board.close()
 
     def begin(self, stage: str, step: int, steps: int, batch_size: int) -> None:
         self._stage, self._first, self._batch_size = stage, step, batch_size
         self._started = time.monotonic()
         self._task = self._bar.add_task(stage, total=steps, completed=step, loss=0.0, rate=0.0, speed=0.0)
+        if self._boards is not None:
+            if self._board is not None:
+                self._board.close()
+            self._board = Board(self._boards / stage, step)
 
     def advance(self, step: int, loss: float, rate: float) -> None:
         speed = (step - self._first) * self._batch_size / (time.monotonic() - self._started)
         self._bar.update(self._task, completed=step, loss=loss, rate=rate, speed=speed)
+        if self._board is not None:
+            self._board.add_training(step, {"loss": loss, "learning rate": rate, "images per second": speed})
 
-    def report(self, step: int, loss: float, scores: Mapping[str, float]) -> None:
+    def report(self, step: int, loss: float, scores: Mapping[str, float], grid: Tensor | None = None) -> None:
+        """Tell of a validation; `grid` is a picture of it, float32 [3, H, W] in [0, 1]."""
         figures = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
         speed = self._bar.tasks[self._task].fields["speed"]
         self._bar.console.print(f"{self._stage} step {step}  loss {loss:.3f}  {speed:.0f} images/s  {figures}")
+        if self._board is not None:
+            self._board.add_validation(step, scores, grid)

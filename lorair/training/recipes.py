@@ -8,6 +8,7 @@ from typing import Final, Literal
 from lorair.data import CropShapes
 
 StageName = Literal["router", "pretrain", "finetune"]
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,10 @@ class StageRecipe:
     router's experts take part in restoring, or none. `crop` is the side of the centre that the restorer learns from,
     None for all of an image, while the router sees all of it. `gamma` varies the exposure of photographs that are
     degraded in training; pairs of files keep theirs.
-    `gradient_clip` bounds the gradient's norm. `bfloat16` runs the trained part under autocast. Every `validate_every`
-    steps the model is validated and the state of the run saved.
+    `gradient_clip` bounds the gradient's norm. `precision` other than fp32 runs the trained part under autocast, fp16
+    with a scaled loss. `ema` is the decay of an exponential moving average of the weights, which then is what is
+    validated and kept, None for the weights themselves. Every `validate_every` steps the model is validated and the
+    state of the run saved.
     """
 
     steps: int
@@ -37,7 +40,8 @@ class StageRecipe:
     weight_decay: float = 0.0
     gradient_clip: float | None = None
     tasks: int | None = None
-    bfloat16: bool = False
+    precision: Precision = "fp32"
+    ema: float | None = None
     validate_every: int = 5000
 
     def learning_rate_at(self, step: int) -> float:
@@ -122,7 +126,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             warmup=100,
             weight_decay=1e-3,
             gradient_clip=1.0,
-            bfloat16=True,
+            precision="bf16",
             validate_every=500,
         ),
         "finetune": StageRecipe(
@@ -137,7 +141,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             warmup=50,
             gradient_clip=1.0,
             tasks=2,
-            bfloat16=True,
+            precision="bf16",
             validate_every=200,
         ),
     },

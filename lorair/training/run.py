@@ -1,29 +1,36 @@
 """A training run: the stages in order, in one folder that holds all they leave."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import nn
 
 import lorair
-from lorair.checkpoint import Checkpoint, checkpoint_of, model_of, read_checkpoint, write_checkpoint
-from lorair.config import ModelConfig
+from lorair.checkpoint import Checkpoint, checkpoint_of, model_of, read_checkpoint, tensors_sha256, write_checkpoint
+from lorair.config import ModelConfig, config_to_dict
 from lorair.data import Batch, Batches
 from lorair.errors import TrainingError
+from lorair.machine import machine_facts
 from lorair.model import LoRAIR
+from lorair.training.board import Board
 from lorair.training.data import TrainingData
-from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy
+from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy, sample_grid
 from lorair.training.initial import weight_by_frequency
-from lorair.training.loop import run_stage
+from lorair.training.loop import StageRun, Validation, run_stage
+from lorair.training.processes import Processes, joined
 from lorair.training.progress import StageProgress
 from lorair.training.recipes import Recipe, StageName, StageRecipe
 from lorair.training.stages import STAGES
+from lorair.training.states import States
 
 ORDER: Final[tuple[StageName, ...]] = ("router", "pretrain", "finetune")
 BEST: Final = "best.pt"
@@ -36,9 +43,12 @@ PRIOR_BATCHES: Final = 32
 class TrainingRun:
     """Where a run lives and what it is made of.
 
-    Stage NAME leaves `NAME.pt`, its best weights by validation, and `NAME.state`, from which it goes on when
-    interrupted; `best.pt` equals the latest stage's. `start` is a checkpoint of the same model, or of one whose tower
-    the router starts from. `device` is a torch device's name.
+    Stage NAME leaves `NAME.pt`, its best weights by validation, and in `states` the newest `keep` states from which it
+    goes on when interrupted; `best.pt` equals the latest stage's. `run.json` tells what each call was given and ran
+    on, `tensorboard` how it went, where that package is installed. `start` is a checkpoint of the same model, or of
+    one whose tower the router starts from. `device` is a torch device's name. `compiled` trains through torch.compile.
+
+    Started by torchrun, the processes share each batch, and the folder must be one that all of them see.
     """
 
     folder: Path
@@ -49,6 +59,8 @@ class TrainingRun:
     device: str = "cpu"
     workers: int = 1
     start: Checkpoint | None = None
+    compiled: bool = False
+    keep: int = 3
 
     def train(self, stages: Sequence[StageName], console: Console) -> Path:
         """Run the stages and return the path of the best checkpoint.
@@ -61,28 +73,65 @@ class TrainingRun:
                 "this recipe trains the router's head over a frozen tower, so the tower needs trained weights: "
                 "name a checkpoint that has them with --start"
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with StageProgress(console) as progress:
-            for name in stages:
-                self._stage(name, progress)
+        with joined(self.device) as processes:
+            if not processes.first:
+                console = Console(quiet=True)
+            else:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                for unfinished in (*self.folder.glob(".*.pt.*"), *self.folder.glob("states/.*.state.*")):
+                    unfinished.unlink()  # a killed run was writing it
+                self._record(stages, processes)
+            with StageProgress(console, self._board(processes, console)) as progress:
+                for name in stages:
+                    self._stage(name, progress, processes)
+                    processes.wait()
         return self.folder / BEST
 
-    def _stage(self, name: StageName, progress: StageProgress) -> None:
+    def _stage(self, name: StageName, progress: StageProgress, processes: Processes) -> None:
         before = self._before(name)
         torch.manual_seed(self.seed)
-        model = self._model(before)
+        recipe = self.recipe[name]
+        batches = self._batches(name, recipe.steps)
+        identity = {"stage": name, "recipe": _plain(recipe), "seed": list(batches.seed)}
         run_stage(
-            model.to(self.device).to(memory_format=torch.channels_last),
-            STAGES[name],
-            self.recipe[name],
-            self._batches(name, self.recipe[name].steps),
-            score=partial(self._score, name),
+            StageRun(self._model(before), STAGES[name], recipe, processes, self.compiled),
+            batches,
+            validate=partial(self._validated, name, processes),
             keep=partial(self._keep, name, before),
-            state_path=self.folder / f"{name}.state",
+            states=States(self.folder / "states", name, identity, self.keep),
             progress=progress,
             workers=self.workers,
         )
-        self._complete(name)
+        self._complete(name, processes)
+
+    def _board(self, processes: Processes, console: Console) -> Path | None:
+        if Board.available():
+            return self.folder / "tensorboard" if processes.first else None
+        console.print("TensorBoard is not installed, so it gets no record: pip install 'lorair[train]'")
+        return None
+
+    def _record(self, stages: Sequence[StageName], processes: Processes) -> None:
+        """Add to `run.json` all that is needed to repeat this call."""
+        path = self.folder / "run.json"
+        calls = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        call = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": sys.argv,
+            "stages": list(stages),
+            "config": config_to_dict(self.config),
+            "recipe": {name: _plain(recipe) for name, recipe in self.recipe.items()},
+            "data": self.data.facts,
+            "start": None if self.start is None else tensors_sha256(self.start.state),
+            "seed": self.seed,
+            "processes": processes.count,
+            "device": str(processes.device),
+            "workers": self.workers,
+            "compiled": self.compiled,
+            "machine": machine_facts(),
+        }
+        aside = path.with_suffix(".tmp")
+        aside.write_text(json.dumps([*calls, call], indent=2) + "\n", encoding="utf-8")
+        os.replace(aside, path)
 
     def _model(self, before: Checkpoint | None) -> LoRAIR:
         if before is not None and before.config == self.config:
@@ -119,10 +168,18 @@ class TrainingRun:
     def _batches(self, name: StageName, steps: int, stream: int = 0) -> Batches:
         return self.data.batches(self.recipe[name], steps, (self.seed, ORDER.index(name), stream))
 
-    def _score(self, name: StageName, model: LoRAIR) -> Mapping[str, float]:
+    def _share(self, crop: int | None, processes: Processes) -> Iterator[Batch]:
+        """This process's part of the validation images."""
+        pairs = self.data.validation(crop)
+        return (pairs[index] for index in range(processes.rank, len(pairs), processes.count))
+
+    def _validated(self, name: StageName, processes: Processes, model: LoRAIR) -> Validation:
         if name == "router":
-            return router_accuracy(model, self.data.validation(None))
-        return restored_psnr(model, self.data.validation(PERIODIC_CROP), experts=name == "finetune")
+            return Validation(router_accuracy(model, self._share(None, processes), processes))
+        experts = name == "finetune"
+        scores = restored_psnr(model, self._share(PERIODIC_CROP, processes), experts, processes)
+        grid = sample_grid(model, self.data.validation(PERIODIC_CROP), experts) if processes.first else None
+        return Validation(scores, grid)
 
     def _keep(self, name: StageName, before: Checkpoint | None, model: LoRAIR) -> None:
         """Write the stage's checkpoint, with what is known of the stages before it."""
@@ -132,19 +189,24 @@ class TrainingRun:
         clip = before.clip if before is not None and frozen_tower else None
         self._write(name, checkpoint_of(model, clip=clip, training={**known, "stages": stages}))
 
-    def _complete(self, name: StageName) -> None:
+    def _complete(self, name: StageName, processes: Processes) -> None:
         """Add to the stage's checkpoint the mean priors, after the router, and what was measured of it."""
+        processes.wait()  # until the first has written it
         checkpoint = read_checkpoint(self.folder / f"{name}.pt")
         stages = dict(checkpoint.training["stages"])
         if name in stages:
             return
-        model = model_of(checkpoint).to(self.device)
+        model = model_of(checkpoint).to(processes.device)
+        priors = checkpoint.mean_priors
         if name == "router":
-            model.mean_priors = mean_priors(model, self._prior_batches())
+            priors = mean_priors(model, self._prior_batches(processes), processes)
             crops = (None, FINAL_CROP, PERIODIC_CROP)
-            measured = {str(crop or "whole"): router_accuracy(model, self.data.validation(crop)) for crop in crops}
+            measured = {
+                str(crop or "whole"): router_accuracy(model, self._share(crop, processes), processes) for crop in crops
+            }
         else:
-            measured = {kind: asdict(q) for kind, q in quality(model, self.data.validation(FINAL_CROP)).items()}
+            figures = quality(model, self._share(FINAL_CROP, processes), processes)
+            measured = {kind: asdict(q) for kind, q in figures.items()}
         stages[name] = {"recipe": _plain(self.recipe[name]), "validation": measured}
         training = {
             "lorair": lorair.__version__,
@@ -153,24 +215,23 @@ class TrainingRun:
             **self.data.facts,
             "stages": stages,
         }
-        self._write(name, replace(checkpoint, mean_priors=_on_cpu(model.mean_priors), training=training))
+        processes.wait()  # until all have read it
+        if processes.first:
+            self._write(name, replace(checkpoint, mean_priors=priors, training=training))
 
-    def _prior_batches(self) -> Iterator[Batch]:
+    def _prior_batches(self, processes: Processes) -> Iterator[Batch]:
         """Crops as the router was trained on and as the restorer is, none of them trained on."""
         for name in ORDER[:2]:
-            yield from self._batches(name, PRIOR_BATCHES, stream=1)
+            yield from self._batches(name, PRIOR_BATCHES, stream=1).share(processes.rank, processes.count)
 
     def _write(self, name: StageName, checkpoint: Checkpoint) -> None:
-        for path in (self.folder / f"{name}.pt", self.folder / BEST):
+        """The stage's own file last: where a run was killed between the two, the stage is completed again."""
+        for path in (self.folder / BEST, self.folder / f"{name}.pt"):
             write_checkpoint(path, checkpoint)
 
 
 def _earlier(name: StageName) -> tuple[StageName, ...]:
     return ORDER[: ORDER.index(name)]
-
-
-def _on_cpu(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.detach().cpu()
 
 
 def _plain(recipe: StageRecipe) -> dict[str, Any]:

@@ -14,14 +14,15 @@ from lorair.data import Batch
 from lorair.experts import ExpertConv2d
 from lorair.model import LoRAIR
 from lorair.router import Routing, router_views
-from lorair.training.recipes import StageName, StageRecipe
+from lorair.training.recipes import Precision, StageName, StageRecipe
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage's name, its trained parameters, and its loss, a scalar under which a batch is learnt."""
+    """A stage's name, the network that does its work, its trained parameters, and the scalar loss of a batch."""
 
     name: StageName
+    network: Callable[[LoRAIR], nn.Module]
     trained: Callable[[LoRAIR, StageRecipe], list[nn.Parameter]]
     loss: Callable[[LoRAIR, Batch, StageRecipe], Tensor]
 
@@ -33,6 +34,12 @@ def psnr_loss(restored: Tensor, clean: Tensor) -> Tensor:
     """
     mse = (restored.float() - clean).square().mean(dim=(1, 2, 3))
     return 10 / math.log(10) * torch.log(mse + 1e-8).mean()
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The context in which a network computes in a precision."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
 
 
 def _router_parameters(model: LoRAIR, recipe: StageRecipe) -> list[nn.Parameter]:
@@ -54,33 +61,41 @@ def _experts(model: LoRAIR) -> list[nn.Parameter]:
     return [factor for conv in convolutions for factor in (conv.a, conv.b)]
 
 
+def _tower(model: LoRAIR) -> nn.Module:
+    return model.router.tower
+
+
+def _restorer(model: LoRAIR) -> nn.Module:
+    return model.restorer.net
+
+
 def _router_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
-    gate_logits = _route(model, batch.degraded, recipe.bfloat16).gate_logits
+    gate_logits = _route(model, batch.degraded, recipe.precision).gate_logits
     assert gate_logits is not None
     return F.cross_entropy(gate_logits.float(), batch.labels)
 
 
 def _restoring_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
     with torch.no_grad():
-        routing = _route(model, batch.degraded, recipe.bfloat16)
+        routing = _route(model, batch.degraded, recipe.precision)
     gates = torch.zeros_like(routing.gates) if recipe.gates == "none" else routing.gates
     degraded, clean = batch.degraded, batch.clean
     if recipe.crop is not None:
         degraded, clean = (center_crop(images, [recipe.crop]) for images in (degraded, clean))
-    with torch.autocast(gates.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+    with autocast(gates.device, recipe.precision):
         restored = model.restorer(degraded, routing.prior, gates)
     return psnr_loss(restored, clean)
 
 
-def _route(model: LoRAIR, images: Tensor, bfloat16: bool) -> Routing:
+def _route(model: LoRAIR, images: Tensor, precision: Precision) -> Routing:
     """Autocast begins after the views: their resizing counts in 256 levels, which bfloat16 cannot hold."""
     views = router_views(images, model.router.image_size)
-    with torch.autocast(views.device.type, torch.bfloat16, enabled=bfloat16):
+    with autocast(views.device, precision):
         return model.router.route_views(views)
 
 
 STAGES: Final[Mapping[StageName, Stage]] = {
-    "router": Stage("router", _router_parameters, _router_loss),
-    "pretrain": Stage("pretrain", _plain_parameters, _restoring_loss),
-    "finetune": Stage("finetune", _expert_parameters, _restoring_loss),
+    "router": Stage("router", _tower, _router_parameters, _router_loss),
+    "pretrain": Stage("pretrain", _restorer, _plain_parameters, _restoring_loss),
+    "finetune": Stage("finetune", _restorer, _expert_parameters, _restoring_loss),
 }

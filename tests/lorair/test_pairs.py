@@ -126,6 +126,15 @@ def test_seed_and_step_alone_decide(root: Path) -> None:
     assert not torch.equal(data[2].clean, batches(root, seed=2)[2].clean)
 
 
+def test_processes_share_a_batch(root: Path) -> None:
+    whole = batches(root, batch_size=6)
+    parts = [whole.share(part, 3)[1] for part in range(3)]
+    for tensor, pieces in zip(whole[1], zip(*parts, strict=True), strict=True):
+        assert torch.equal(tensor, torch.cat(pieces)) and all(len(piece) == 2 for piece in pieces)
+    with pytest.raises(ValueError, match="6 images has no 4 equal parts"):
+        whole.share(0, 4)
+
+
 def test_crops_stay_within_the_batch_and_small_images_are_reflected(root: Path) -> None:
     shapes = [batch.clean.shape[2:] for batch in batches(root, shapes=CropShapes(16, 400, 2), steps=40)]
     assert max(max(shape) for shape in shapes) <= 44 and max(min(shape) for shape in shapes) > 36

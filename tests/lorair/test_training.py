@@ -1,19 +1,18 @@
 import io
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
 from lorair.checkpoint import checkpoint_of, read_checkpoint
-from lorair.config import ModelConfig
+from lorair.config import ModelConfig, config_to_dict
 from lorair.data import Batch, CropShapes, DegradedBatches, PhotographFolder, ValidationPairs
 from lorair.errors import TrainingError
 from lorair.experts import ExpertConv2d
@@ -22,9 +21,11 @@ from lorair.model import LoRAIR
 from lorair.training import RECIPES, Photographs, StageRecipe, TrainingRun
 from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy
 from lorair.training.initial import weight_by_frequency
-from lorair.training.loop import run_stage
+from lorair.training.loop import StageRun, Validation, run_stage
+from lorair.training.processes import ALONE
 from lorair.training.progress import StageProgress
 from lorair.training.stages import STAGES, Stage, psnr_loss
+from lorair.training.states import States
 
 BRIEF = StageRecipe(
     steps=6,
@@ -38,14 +39,9 @@ BRIEF = StageRecipe(
 )
 
 
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> PhotographFolder:
-    folder = tmp_path_factory.mktemp("photographs")
-    y, x = np.mgrid[0:48, 0:64]
-    for index in range(2):
-        shades = [128 + 100 * np.sin((x + 5 * index) / 9 + phase) * np.cos(y / 11) for phase in (0, 1, 2)]
-        Image.fromarray(np.stack(shades, axis=2).astype(np.uint8)).save(folder / f"{index}.png")
-    return PhotographFolder(folder)
+@pytest.fixture
+def photographs(photograph_folder: Path) -> PhotographFolder:
+    return PhotographFolder(photograph_folder)
 
 
 @pytest.fixture(autouse=True)
@@ -73,13 +69,16 @@ def train_stage(
     data: DegradedBatches,
     state: Path,
     scores: Iterable[float] | None = None,
-) -> int:
-    """Run one stage in this process, validations giving `scores`; returns how often the model was kept."""
+    compiled: bool = False,
+) -> list[LoRAIR]:
+    """Run one stage in this process, validations giving `scores`; returns the models that were kept."""
     kept: list[LoRAIR] = []
     values = itertools.repeat(1.0) if scores is None else iter(scores)
+    run = StageRun(model, stage, recipe, ALONE, compiled)
+    states = States(state, stage.name, {"recipe": asdict(recipe)})
     with StageProgress(quiet()) as progress:
-        run_stage(model, stage, recipe, data, lambda _: {"all": next(values)}, kept.append, state, progress, workers=0)
-    return len(kept)
+        run_stage(run, data, lambda _: Validation({"all": next(values)}), kept.append, states, progress, workers=0)
+    return kept
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -128,9 +127,11 @@ def test_the_loss_falls(name, small_config: ModelConfig, photographs, tmp_path: 
     assert loss() < before - 0.3
 
 
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_resuming_gives_the_uninterrupted_weights(make_model, photographs, tmp_path: Path, bfloat16: bool) -> None:
-    recipe = replace(BRIEF, bfloat16=bfloat16)
+@pytest.mark.parametrize("precision, ema", [("fp32", None), ("bf16", 0.5), ("fp16", None)])
+def test_resuming_gives_the_uninterrupted_weights(
+    make_model, photographs, tmp_path: Path, precision: str, ema: float | None
+) -> None:
+    recipe = replace(BRIEF, precision=precision, ema=ema)
     stage = STAGES["pretrain"]
     whole, parts = make_model(), make_model()
     data = batches(photographs, whole.config, recipe)
@@ -151,6 +152,48 @@ def test_resuming_gives_the_uninterrupted_weights(make_model, photographs, tmp_p
     train_stage(parts, stage, recipe, data, tmp_path / "parts")
     other = parts.state_dict()
     assert all(torch.equal(value, other[name]) for name, value in whole.state_dict().items())
+
+
+def test_what_is_kept_is_the_average_of_the_weights(make_model, photographs, tmp_path: Path) -> None:
+    recipe = replace(BRIEF, ema=0.75, validate_every=1)
+    model, expected = make_model(), None
+    data = batches(photographs, model.config, recipe)
+    after = train_stage(
+        make_model(), STAGES["pretrain"], replace(recipe, ema=None), data, tmp_path / "plain", itertools.count()
+    )
+    kept = train_stage(model, STAGES["pretrain"], recipe, data, tmp_path / "average", itertools.count())
+    assert kept[-1] is not model and len(kept) == len(after) == recipe.steps
+    states = States(tmp_path / "plain", "pretrain", {"recipe": asdict(replace(recipe, ema=None))}, keep=recipe.steps)
+    for step in range(1, recipe.steps + 1):
+        path = states.folder / f"pretrain-{step:08d}.state"
+        weight = torch.load(path, weights_only=True)["model"]["restorer.net.intro.weight"]
+        expected = weight if expected is None else 0.75 * expected + 0.25 * weight
+    torch.testing.assert_close(kept[-1].restorer.net.intro.weight, expected)
+
+
+def test_the_newest_states_stay_and_a_damaged_one_is_named(tmp_path: Path) -> None:
+    states = States(tmp_path, "router", {"seed": 0}, keep=2)
+    for step in (2, 4, 10):
+        states.write(step, {"weights": torch.full((3,), float(step))})
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["router-00000004.state", "router-00000010.state"]
+    newest = states.newest()
+    assert newest is not None and newest["step"] == 10 and torch.equal(newest["weights"], torch.full((3,), 10.0))
+    (tmp_path / "router-00000010.state").write_bytes(b"half")
+    with pytest.raises(TrainingError, match=r"router-00000010\.state is damaged .*: remove it"):
+        states.newest()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_compiled_training_is_the_same(name, make_model, photographs, tmp_path: Path) -> None:
+    recipe = replace(BRIEF, steps=2, gates="router" if name == "finetune" else "none")
+    plain, compiled = make_model(), make_model()
+    data = batches(photographs, plain.config, recipe)
+    train_stage(plain, STAGES[name], recipe, data, tmp_path / "plain")
+    train_stage(compiled, STAGES[name], recipe, data, tmp_path / "compiled", compiled=True)
+    other = compiled.state_dict()
+    for key, value in plain.state_dict().items():
+        if not key.endswith("attn.in_proj_bias"):  # a key's bias has no gradient but rounding
+            torch.testing.assert_close(other[key], value, rtol=1e-3, atol=1e-5)
 
 
 def test_restorer_learns_the_centre_of_what_the_router_sees(make_model, photographs) -> None:
@@ -185,13 +228,14 @@ def test_a_loss_that_is_not_finite_names_its_batch(make_model, photographs, tmp_
 
     with pytest.raises(TrainingError, match=r"stage router is nan at step 3 \(batch 3, .*snow"):
         train_stage(model, replace(STAGES["router"], loss=poisoned), BRIEF, data, tmp_path / "state")
-    assert torch.load(tmp_path / "state", weights_only=True)["step"] == 2
+    newest = States(tmp_path / "state", "router", {"recipe": asdict(BRIEF)}).newest()
+    assert newest is not None and newest["step"] == 2
 
 
 def test_only_the_best_model_is_kept(make_model, photographs, tmp_path: Path) -> None:
     model = make_model()
     data = batches(photographs, model.config, BRIEF)
-    assert train_stage(model, STAGES["router"], BRIEF, data, tmp_path / "state", scores=[3.0, 2.0, 4.0]) == 2
+    assert len(train_stage(model, STAGES["router"], BRIEF, data, tmp_path / "state", scores=[3.0, 2.0, 4.0])) == 2
 
 
 def test_learning_rate_warms_up_and_follows_a_cosine() -> None:
@@ -283,11 +327,32 @@ def test_a_run_leaves_a_checkpoint_that_tells_its_story(make_run, small_config: 
     assert set(story["stages"]["finetune"]["validation"]["rain"]) == {
         "input_psnr", "plain_psnr", "expert_psnr", "accuracy",
     }  # fmt: skip
+    [call] = json.loads((best.parent / "run.json").read_text())
+    assert (call["seed"], call["processes"], call["config"]) == (0, 1, config_to_dict(small_config))
+    assert call["recipe"]["pretrain"]["learning_rate"] == 2e-3 and call["machine"]["versions"]["torch"]
     modified = best.stat().st_mtime_ns
     make_run().train(("router", "pretrain", "finetune"), quiet())
     again = read_checkpoint(best)
     assert best.stat().st_mtime_ns == modified
     assert all(torch.equal(tensor, again.state[name]) for name, tensor in checkpoint.state.items())
+
+
+def test_tensorboard_is_told_of_losses_scores_and_images(make_run) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    brief = replace(BRIEF, steps=20, validate_every=10)
+    recipe = {"router": replace(brief, steps=2), "pretrain": brief}
+    best = make_run(recipe=recipe).train(("router", "pretrain"), quiet())
+    record = EventAccumulator(str(best.parent / "tensorboard" / "pretrain")).Reload()
+    scores = record.Scalars("validation/rain")
+    assert [score.step for score in scores] == [10, 20]
+    assert read_checkpoint(best).training["stages"]["pretrain"]["validation"]["rain"]["plain_psnr"] == pytest.approx(
+        max(score.value for score in scores), abs=0.5
+    )
+    assert {"training/loss", "training/learning rate", "training/images per second"} <= set(record.Tags()["scalars"])
+    image = record.Images("degraded, restored, clean")[-1]
+    rows, margin = 6, 2
+    assert (image.height, image.width) == (rows * (48 + margin) + margin, 3 * (64 + margin) + margin)
 
 
 def test_a_stage_needs_the_one_before(make_run) -> None:
