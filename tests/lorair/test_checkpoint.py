@@ -1,6 +1,8 @@
 """Checkpoints round-trip, describe themselves, and bad files are refused without running anything."""
 
+import json
 import pickle
+from dataclasses import replace
 
 import open_clip
 import pytest
@@ -9,6 +11,7 @@ import torch
 from lorair.checkpoint import (
     Checkpoint,
     checkpoint_of,
+    checkpoint_of_clip,
     load,
     model_of,
     read_checkpoint,
@@ -16,7 +19,7 @@ from lorair.checkpoint import (
     write_checkpoint,
 )
 from lorair.cli_info import checkpoint_facts
-from lorair.config import config_from_dict, config_to_dict
+from lorair.config import PRESETS, config_from_dict, config_to_dict
 from lorair.errors import CheckpointError
 
 
@@ -116,6 +119,26 @@ def test_an_interrupted_write_leaves_the_old_file(make_model, tmp_path, monkeypa
         write_checkpoint(path, checkpoint_of(make_model()))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_router_starts_from_clip_weights(small_config, tmp_path, monkeypatch):
+    vision = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 2, "head_width": 16}
+    text = {"context_length": 8, "vocab_size": 50, "width": 16, "heads": 2, "layers": 1}
+    clip = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    (tmp_path / "ViT-test.json").write_text(json.dumps(clip))
+    open_clip.add_model_config(tmp_path)
+    model = open_clip.create_model("ViT-test")
+    torch.save(model.state_dict(), tmp_path / "clip.pt")
+    tower = checkpoint_of_clip(small_config, f"ViT-test/{tmp_path / 'clip.pt'}").state
+    for name, tensor in model.visual.state_dict().items():
+        assert torch.equal(tower[f"router.tower.{name}"], tensor)
+    other = replace(small_config, router=replace(small_config.router, tower=PRESETS["tiny"].router.tower))
+    with pytest.raises(CheckpointError, match="another tower than the model's"):
+        checkpoint_of_clip(other, f"ViT-test/{tmp_path / 'clip.pt'}")
+    with pytest.raises(CheckpointError, match="open_clip could not load ViT-test with absent"):
+        checkpoint_of_clip(small_config, "ViT-test/absent")
+    with pytest.raises(ValueError, match="MODEL/TAG or MODEL/FILE"):
+        checkpoint_of_clip(small_config, "openai")
 
 
 def test_clip_weights_by_reference(make_model, tmp_path, monkeypatch):
