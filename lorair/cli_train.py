@@ -118,9 +118,7 @@ def train(
         compiled=compiled,
         keep=keep,
     )
-    console = Console()
-    best = run.train(ORDER if stage is StageChoice.all else (stage.value,), console)
-    console.print(f"wrote {best}")
+    run.train(ORDER if stage is StageChoice.all else (stage.value,), Console())
 
 
 def _start(path: Path | None, clip: str | None, config: "ModelConfig", seed: int) -> "Checkpoint | None":

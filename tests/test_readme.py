@@ -26,7 +26,8 @@ from lorair.photographs import examples
 
 README = Path(__file__).parents[1] / "README.md"
 APPS = {"lorair": app, "lorair-export": export_app, "lorair-bench": bench_app, "lorair-serve": serve_app}
-LONG = ("lorair train all", "lorair-bench", "lorair-serve up", "lorair-serve load")  # options are checked, no more
+# Of these the options are checked, no more.
+LONG = ("lorair train all", "lorair data check", "lorair-bench", "lorair-serve up", "lorair-serve load")
 SERVICE = "127.0.0.1:8001"
 
 
@@ -35,7 +36,8 @@ def blocks(language):
 
 
 def commands():
-    lines = [line.split(" #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    text = re.sub(r"\\\n\s*", "", "".join(blocks("sh")))
+    lines = [re.sub("^torchrun .* --no-python ", "", line.split(" #")[0].strip()) for line in text.splitlines()]
     return [line for line in lines if line.split(" ")[0] in APPS]
 
 
@@ -90,8 +92,9 @@ def test_command(line, request):
     program, *words = shlex.split(line)
     command = get_command(APPS[program])
     if line.startswith(LONG):
-        name, *arguments = words
-        command.commands[name].make_context(name, arguments)
+        while words[0] in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]
+        command.make_context(program, words)
         return
     for index, word in enumerate(words[:-1]):
         if word in ("-o", "--output"):

@@ -1,7 +1,7 @@
 """What the experts cost: the restorer beside the plain network and beside the published form, in one run."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -64,13 +64,13 @@ def experts_cost(config: ModelConfig, size: int, batches: tuple[int, ...], round
             difference = float((forms["experts"]() - forms["published"]()).abs().max())
             if difference > TOLERANCE:
                 raise ParityError(f"batch {batch}: the forms differ by {difference:.1e}; no time is worth showing")
-            seconds = _median_seconds(forms, rounds)
+            seconds = median_seconds(forms, rounds)
         for name, by_batch in vars(cost).items():
             by_batch[batch] = seconds[name]
     return cost
 
 
-def _median_seconds(forms: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, float]:
+def median_seconds(forms: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median over rounds that call each form in turn, after one call of each."""
     seconds: dict[str, list[float]] = {name: [] for name in forms}
     for turn in range(rounds + 1):

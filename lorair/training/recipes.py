@@ -15,15 +15,17 @@ Precision = Literal["fp32", "bf16", "fp16"]
 class StageRecipe:
     """One stage's optimisation: AdamW under a cosine learning rate.
 
-    `tasks` degradations share a batch, None for all of them. `trained` names the parameters of the stage: of the
-    router its head or all of it, of the restorer in fine-tuning its experts or all of it. `gates` says whether the
-    router's experts take part in restoring, or none. `crop` is the side of the centre that the restorer learns from,
-    None for all of an image, while the router sees all of it. `gamma` varies the exposure of photographs that are
-    degraded in training; pairs of files keep theirs.
-    `gradient_clip` bounds the gradient's norm. `precision` other than fp32 runs the trained part under autocast, fp16
-    with a scaled loss. `ema` is the decay of an exponential moving average of the weights, which then is what is
-    validated and kept, None for the weights themselves. Every `validate_every` steps the model is validated and the
-    state of the run saved.
+    `batch_size` images make a step, over all processes; `tasks` degradations share it, None for all of them. `trained`
+    names the parameters of the stage: of the router its head or all of it, of the restorer in fine-tuning its experts
+    or all of it. `gates` says whether the router's experts take part in restoring, or none. `crop` is the side of the
+    centre that the restorer learns from, None for all of an image, while the router sees all of it. `gamma` varies the
+    exposure of photographs that are degraded in training; pairs of files keep theirs. `gradient_clip` bounds the
+    gradient's norm.
+
+    `precision` other than fp32 runs what is trained under autocast, fp16 with a scaled loss; `routing` is the precision
+    of the frozen router that steers the restorer. `ema` is the decay of an exponential moving average of the weights,
+    which then is what is validated and kept, None for the weights themselves. Every `validate_every` steps the model
+    is validated and the state of the run saved.
     """
 
     steps: int
@@ -41,6 +43,7 @@ class StageRecipe:
     gradient_clip: float | None = None
     tasks: int | None = None
     precision: Precision = "fp32"
+    routing: Precision = "fp32"
     ema: float | None = None
     validate_every: int = 5000
 
@@ -65,18 +68,21 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Mapping[str, int | fl
     return {name: replace(stage, **overrides.get(name, {})) for name, stage in recipe.items()}
 
 
-# "published" follows the official configuration of LoRA-IR (arXiv 2410.15385) for adverse weather; there each
-# training set has its own resolution, here the router's crops range up to the whole photograph.
+# "published" follows the official configuration of LoRA-IR (arXiv 2410.15385) for adverse weather, of eight GPUs: the
+# router learns from 8 images of each class a GPU for 10 epochs of 10,000 images a class. There each training set has
+# its own resolution, here the router's crops range up to the whole photograph.
 RECIPES: Final[Mapping[str, Recipe]] = {
     "published": {
         "router": StageRecipe(
-            steps=100_000,
-            batch_size=3,
+            steps=1562,
+            batch_size=192,
             shapes=CropShapes(256, 512, aspect=1.5),
             learning_rate=2e-4,
             final_learning_rate=1e-5,
             trained="head",
             betas=(0.9, 0.999),
+            precision="bf16",
+            validate_every=500,
         ),
         "pretrain": StageRecipe(
             steps=200_000,
@@ -87,6 +93,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             trained="all",
             weight_decay=1e-3,
             gradient_clip=0.01,
+            routing="bf16",
         ),
         "finetune": StageRecipe(
             steps=100_000,
@@ -98,6 +105,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             gates="router",
             weight_decay=1e-3,
             gradient_clip=0.01,
+            routing="bf16",
         ),
     },
     "tiny": {
@@ -127,6 +135,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             weight_decay=1e-3,
             gradient_clip=1.0,
             precision="bf16",
+            routing="bf16",
             validate_every=500,
         ),
         "finetune": StageRecipe(
@@ -142,6 +151,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
             gradient_clip=1.0,
             tasks=2,
             precision="bf16",
+            routing="bf16",
             validate_every=200,
         ),
     },

@@ -85,6 +85,7 @@ class TrainingRun:
                 for name in stages:
                     self._stage(name, progress, processes)
                     processes.wait()
+            console.print(f"wrote {self.folder / BEST}")
         return self.folder / BEST
 
     def _stage(self, name: StageName, progress: StageProgress, processes: Processes) -> None:

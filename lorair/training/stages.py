@@ -77,7 +77,7 @@ def _router_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
 
 def _restoring_loss(model: LoRAIR, batch: Batch, recipe: StageRecipe) -> Tensor:
     with torch.no_grad():
-        routing = _route(model, batch.degraded, recipe.precision)
+        routing = _route(model, batch.degraded, recipe.routing)
     gates = torch.zeros_like(routing.gates) if recipe.gates == "none" else routing.gates
     degraded, clean = batch.degraded, batch.clean
     if recipe.crop is not None:

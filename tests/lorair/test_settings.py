@@ -142,7 +142,7 @@ def test_the_three_sources_of_allweather_are_told_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_a_setting_is_checked_and_trained_by_one_command_each(
+def test_a_setting_is_checked_trained_and_evaluated_by_one_command_each(
     name: str, lorair, small_config: ModelConfig, monkeypatch, tmp_path: Path
 ) -> None:
     root, run = tmp_path / "data", tmp_path / "run"
@@ -163,12 +163,32 @@ def test_a_setting_is_checked_and_trained_by_one_command_each(
     code, out, err = lorair(
         *("train", "all", "--setting", name, "--root", root, "--preset", "small", "--recipe", "brief"),
         *("--output", run, "--workers", 0, "--device", "cpu", "--val-images", 1, "--threads", 1),
+        *("--batch-size", 2, "--precision", "bf16", "--ema", 0.5, "--validate-every", 1, "--keep", 1),
     )
     assert code == 0, err
     checkpoint, setting = read_checkpoint(run / "best.pt"), load_setting(name, root)
     assert checkpoint.config.degradations == setting.experts and checkpoint.training["setting"] == name
     assert list(checkpoint.training["stages"]) == ["router", "pretrain", "finetune"]
     assert set(checkpoint.training["stages"]["finetune"]["validation"]) == set(setting.experts)
+    trained = checkpoint.training["stages"]["pretrain"]["recipe"]
+    assert [trained[key] for key in ("batch_size", "precision", "ema", "validate_every")] == [2, "bf16", 0.5, 1]
+    assert len(list((run / "states").iterdir())) == 3
+    words = (
+        "--setting",
+        name,
+        "--root",
+        root,
+        "--model",
+        run / "best.pt",
+        "--device",
+        "cpu",
+        "-o",
+        tmp_path / "report",
+    )
+    code, _, err = lorair("evaluate", *words)
+    assert code == 0, err
+    record = json.loads((tmp_path / "report" / "evaluation.json").read_text())
+    assert {task["task"] for task in record["tasks"]} == {source.name for source in setting.test}
 
 
 def test_published_averages_are_the_means_of_their_columns() -> None:
