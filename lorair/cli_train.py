@@ -36,7 +36,11 @@ def train(
     photos: Annotated[Path | None, typer.Argument(help="Folder of clean photographs to degrade.")] = None,
     val: Annotated[Path | None, typer.Option(help="Folder of clean photographs to validate on.")] = None,
     setting: Annotated[
-        str | None, typer.Option(help="Instead of photographs: a published setting, a .toml of one's own, or pairs.")
+        str | None,
+        typer.Option(
+            help="Instead of photographs: adverse-weather, real-weather-stream, real-weather-wgws, three-task, "
+            "five-task, ten-task, a .toml of one's own, or pairs."
+        ),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder that holds the setting's data.")] = None,
     val_images: Annotated[int, typer.Option(min=1, help="Validate on so many images of each test set.")] = 50,
@@ -46,7 +50,9 @@ def train(
     start: Annotated[Path | None, typer.Option(help="Checkpoint of the model, or of its tower, to start from.")] = None,
     clip: Annotated[
         str | None,
-        typer.Option(help="Instead of --start: open_clip's MODEL/TAG, or MODEL/FILE, of the tower's weights."),
+        typer.Option(
+            help="Instead of --start: open_clip weights of the tower, as ViT-L-14-336-quickgelu/openai or MODEL/FILE."
+        ),
     ] = None,
     router_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the router stage.")] = None,
     pretrain_steps: Annotated[int | None, typer.Option(min=1, help="Steps of the pre-training stage.")] = None,
@@ -72,7 +78,12 @@ def train(
     """Train a model on degradations made from clean photographs, or on the pairs of a setting.
 
     An interrupted run goes on where it was last saved when the same command is given again. The best weights
-    are in OUTPUT/best.pt. On several GPUs: torchrun --nproc-per-node 8 --no-python lorair train ...
+    are in OUTPUT/best.pt. The published run, on eight GPUs, with AllWeather below DATA:
+
+    \b
+    torchrun --nproc-per-node 8 --no-python lorair train all \\
+        --setting adverse-weather --root DATA --preset lorair-64 \\
+        --clip ViT-L-14-336-quickgelu/openai --workers 8 -o runs/NAME
     """
     import torch
     from rich.console import Console

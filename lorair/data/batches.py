@@ -177,6 +177,7 @@ def loaded(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
         num_workers=workers,
         worker_init_fn=_use_one_thread,
         prefetch_factor=4 if workers else None,
+        pin_memory=torch.cuda.is_available(),
     )
     # A process forked while OpenCV's threads stand waiting for work would wait for them for ever; one thread is none.
     threads = cv2.getNumThreads()

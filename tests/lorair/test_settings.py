@@ -12,9 +12,10 @@ from statistics import fmean
 import numpy as np
 import pytest
 from PIL import Image
+from typer.main import get_command
 
 from lorair.checkpoint import read_checkpoint
-from lorair.cli import main
+from lorair.cli import app, main
 from lorair.config import PRESETS, ModelConfig
 from lorair.data import CropShapes
 from lorair.data.layout import find_pairs
@@ -221,6 +222,11 @@ def test_the_guide_names_every_setting_with_its_experts_and_protocol() -> None:
         assert rows[name][5].strip(" `") == setting.protocol
     (example,) = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
     assert dataclass_from_dict(Source, tomllib.loads(example)["train"][0], "example").count.pairs == 5 * 7 * 2061
+
+
+def test_the_command_names_every_setting() -> None:
+    option = next(p for p in get_command(app).commands["train"].params if p.name == "setting")
+    assert all(f"{name}," in option.help for name in SETTINGS)
 
 
 def test_own_pairs_are_a_setting(lorair, tmp_path: Path) -> None:
