@@ -7,7 +7,8 @@ import pytest
 import torch
 from lorair_export import cli_bench, latency
 from lorair_export.cold_start import ColdStart, cold_start
-from lorair_export.latency import Case, Rounds, case_batches, interleaved, measure
+from lorair_export.latency import Rounds, interleaved, measure
+from lorair_export.latency_cases import Batch, Case, Part, case_batches
 from lorair_export.latency_report import record_of, write_report
 from lorair_export.onnx_profile import milliseconds_by_part
 from lorair_export.runtimes import OnnxRuntime
@@ -58,19 +59,20 @@ def clock(monkeypatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def batches(batch: int = 1) -> list[torch.Tensor]:
-    return [torch.rand(batch, 3, 32, 48, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+def batches(batch: int = 1) -> list[Batch]:
+    return [Batch(torch.rand(batch, 3, 32, 48, generator=torch.Generator().manual_seed(i))) for i in range(3)]
 
 
 def test_figures_are_those_of_the_calls(clock) -> None:
     runtime = FakeRuntime(clock, delays_ms=DELAYS_MS)
     times = interleaved([runtime], batches(), Rounds(warmup=0, iters=len(DELAYS_MS)))
     np.testing.assert_allclose(times, [DELAYS_MS], rtol=1e-9)
-    figures = latency.summary(times[0], batch=4)
+    figures = latency.summary(times[0], Case(32, 48, batch=4))
     np.testing.assert_allclose(
         [figures["p50_ms"], figures["p90_ms"], figures["p99_ms"]], np.percentile(DELAYS_MS, [50, 90, 99])
     )
     assert figures["images_per_s"] == pytest.approx(4 * len(DELAYS_MS) / (sum(DELAYS_MS) / 1000))
+    assert figures["mpix_per_s"] == pytest.approx(0.006144 * len(DELAYS_MS) / (sum(DELAYS_MS) / 1000))
 
 
 def test_models_take_turns_and_the_first_place(clock) -> None:
@@ -132,8 +134,10 @@ def test_without_a_checkpoint_nothing_is_right(clock) -> None:
         measure({"bundle": FakeRuntime(clock, "onnx")}, batches(), Rounds())
 
 
-def test_cases_are_photographs() -> None:
-    images = case_batches(Case(64, 96, 2))
+def test_cases_are_photographs(clock) -> None:
+    given = case_batches(Case(64, 96, 2), Part.ALL, FakeRuntime(clock))
+    images = [batch.images for batch in given]
+    assert [batch.routing for batch in given] == [None] * 3
     assert [tuple(batch.shape) for batch in images] == [(2, 3, 64, 96)] * 3
     assert all(batch.min() >= 0 and batch.max() <= 1 for batch in images)
     assert not torch.equal(images[0], images[1])
@@ -145,10 +149,10 @@ def test_report_is_complete(clock, tmp_path) -> None:
     pytest.importorskip("matplotlib")
     rounds = Rounds(warmup=1, iters=3)
     rows = measure({"best.pt": FakeRuntime(clock), "bundle": FakeRuntime(clock, "onnx", error=0.5)}, batches(), rounds)
-    record = record_of(rows, "best.pt", rounds, "cpu", {"processor": "a fast one"})
+    record = record_of(rows, "best.pt", rounds, Part.ALL, "cpu", {"processor": "a fast one"})
     written = write_report(tmp_path / "out", record, rows)
-    assert [path.name for path in written] == ["latency.json", "latency.png"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["latency.json", "latency.png"]
+    assert [path.name for path in written] == ["latency.json", "latency.png", "latency.html"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["latency.html", "latency.json", "latency.png"]
     read = json.loads(written[0].read_text())
     assert read["settings"]["iters"] == 3 and read["settings"]["order"] == "interleaved"
     assert read["machine"] == {"processor": "a fast one"} and read["reference"] == "best.pt"
@@ -178,8 +182,9 @@ def test_profile_counts_nodes_by_their_names_after_the_warm_up() -> None:
 
 
 def test_graph_is_measured_in_parts(merged) -> None:
-    batches = case_batches(Case(96, 64))
-    runtimes = {"best.pt": TorchRuntime(merged.model), str(merged.folder): OnnxRuntime.open(str(merged.folder), "cpu")}
+    reference = TorchRuntime(merged.model)
+    batches = case_batches(Case(96, 64), Part.ALL, reference)
+    runtimes = {"best.pt": reference, str(merged.folder): OnnxRuntime.open(str(merged.folder), "cpu")}
     torch_row, onnx_row = measure(runtimes, batches, Rounds(warmup=1, iters=3))
     assert onnx_row.refused is None and onnx_row.psnr_db >= 80
     for row in (torch_row, onnx_row):
@@ -189,7 +194,7 @@ def test_graph_is_measured_in_parts(merged) -> None:
 
 
 def test_cold_start_is_that_of_a_fresh_process(export_checkpoint) -> None:
-    started = cold_start(str(export_checkpoint), "cpu", Case(48, 48))
+    started = cold_start(str(export_checkpoint), "cpu", Batch(torch.rand(1, 3, 48, 48)))
     assert started.load_ms > 0 and started.first_call_ms > 0
     assert started.peak_rss_mib is None or 100 < started.peak_rss_mib < 8000
 
