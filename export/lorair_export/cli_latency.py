@@ -11,8 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from lorair.runtime import Runtime
-    from lorair_export.latency import Rounds
-    from lorair_export.latency_cases import Case, Part
+    from lorair_export.latency_cases import Case, Plan
     from lorair_export.latency_rows import Row
 
 SizeOption = Annotated[
@@ -60,27 +59,25 @@ def latency(
     gates and priors are given, and every image of a batch has another expert in turn.
     """
     from lorair.runtime import open_runtime
-    from lorair_export.latency import Rounds
-    from lorair_export.latency_cases import Part
+    from lorair_export.latency_cases import Part, Plan, Rounds
 
     cases = cases_of(size or ["256x256"], batch or [1])
     runtimes = {target: open_runtime(target, device) for target in model}
     targets = {target: target for target in model}
-    run(runtimes, targets, cases, Part(part), Rounds(warmup, iters, duration), device, compare, output)
+    plan = Plan(cases, Rounds(warmup, iters, duration), Part(part), device)
+    run(runtimes, targets, plan, compare, output)
 
 
 def run(
     runtimes: "Mapping[str, Runtime]",
     targets: Mapping[str, str],
-    cases: "Sequence[Case]",
-    part: "Part",
-    rounds: "Rounds",
-    device: str,
+    plan: "Plan",
     compare: Path | None,
     output: Path | None,
 ) -> None:
     """Measure opened runtimes, print and write; ``targets`` is what a fresh process opens, by the same names."""
     from rich.console import Console
+    from rich.markup import escape
 
     from lorair.machine import machine_facts
     from lorair_export.errors import ParityError
@@ -93,15 +90,15 @@ def run(
     reference = reference_of(runtimes)
     console = Console()
     rows: list[Row] = []
-    for case in cases:
+    for case in plan.cases:
         print(f"measuring {case}", file=sys.stderr)
-        rows += _rows(runtimes, targets, case, part, rounds, device)
+        rows += _rows(runtimes, targets, case, plan)
     console.print(table_of(columns_of(rows)))
-    record = record_of(rows, reference, rounds, part, device, machine_facts())
+    record = record_of(rows, reference, plan, machine_facts())
     comparison = None
     if earlier is not None:
         comparison = compared(earlier, record)
-        console.print(f"\nbeside {compare}, taken {earlier['taken']}:", table_of(comparison), sep="\n")
+        console.print(f"\nbeside {escape(str(compare))}, taken {earlier['taken']}:", table_of(comparison), sep="\n")
         for line in differences(earlier, record):
             print(f"warning: not the same, {line}", file=sys.stderr)
     if output is not None:
@@ -111,25 +108,18 @@ def run(
         raise ParityError("no figure for " + "; ".join(refused))
 
 
-def _rows(
-    runtimes: "Mapping[str, Runtime]",
-    targets: Mapping[str, str],
-    case: "Case",
-    part: "Part",
-    rounds: "Rounds",
-    device: str,
-) -> "list[Row]":
+def _rows(runtimes: "Mapping[str, Runtime]", targets: Mapping[str, str], case: "Case", plan: "Plan") -> "list[Row]":
     from lorair_export.cold_start import cold_start
     from lorair_export.latency import measure
     from lorair_export.latency_cases import case_batches
     from lorair_export.latency_rows import reference_of
 
-    batches = case_batches(case, part, runtimes[reference_of(runtimes)])
-    rows = measure(runtimes, batches, rounds, part)
+    batches = case_batches(case, plan.part, runtimes[reference_of(runtimes)])
+    rows = measure(runtimes, batches, plan.rounds, plan.part)
     return [
         row
         if row.refused is not None
-        else replace(row, **asdict(cold_start(targets[row.model], device, batches[0], part)))
+        else replace(row, **asdict(cold_start(targets[row.model], plan.device, batches[0], plan.part)))
         for row in rows
     ]
 

@@ -41,12 +41,17 @@ def restorer(
     The published form, torch, torch.compile, ONNX Runtime and OpenVINO in turn, on one 512x512 image and on four of
     256x256, where --size asks for nothing else. Every image of a batch has another expert in turn.
     """
-    from lorair_export.latency import Rounds
-    from lorair_export.latency_cases import Part
+    from lorair.config import PRESETS
+    from lorair_export.latency_cases import Part, Plan, Rounds
     from lorair_export.restorer_bench import opened, prepared
 
     cases = cases_of(size or ["512x512", "4x256x256"], [1])
     with TemporaryDirectory() if keep is None else nullcontext(str(keep)) as folder:
         targets = prepared(model, Path(folder), cases, local_window)
         runtimes = opened(targets, device)
-        run(runtimes, targets, cases, Part.RESTORER, Rounds(warmup, iters, duration), device, compare, output)
+        about = {
+            "model": f"{model}, random weights" if model in PRESETS else model,
+            "local_window": local_window or "the model's",
+        }
+        plan = Plan(cases, Rounds(warmup, iters, duration), Part.RESTORER, device, about)
+        run(runtimes, targets, plan, compare, output)

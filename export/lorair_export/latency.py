@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter, sleep
 from typing import Final, ParamSpec
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lorair.runtime import Runtime
-from lorair_export.latency_cases import Batch, Case, Part, outputs_of
+from lorair_export.latency_cases import Batch, Case, Part, Rounds, outputs_of
 from lorair_export.latency_rows import Row, judged, reference_of
 from lorair_export.onnx_profile import graph_part_times
 from lorair_export.runtimes import OnnxRuntime
@@ -22,15 +22,6 @@ SETTLE_S: Final = 0.02
 PART_CALLS: Final = 5
 
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """Rounds, each calling every model once: ``warmup``, then ``iters`` at least and for ``duration_s``."""
-
-    warmup: int = 3
-    iters: int = 30
-    duration_s: float = 0.0
 
 
 def measure(

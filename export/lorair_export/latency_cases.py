@@ -1,7 +1,7 @@
-"""What a latency run asks of every model: images of one shape, and the part of the model that is timed."""
+"""What a latency run asks of every model: calls with images of one shape, and the part of the model that is timed."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import cycle, islice
 from typing import Final, NamedTuple
@@ -41,6 +41,26 @@ class Case:
     @property
     def megapixels(self) -> float:
         return self.batch * self.height * self.width / 1e6
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Rounds, each calling every model once: ``warmup``, then ``iters`` at least and for ``duration_s``."""
+
+    warmup: int = 3
+    iters: int = 30
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run measures and how; ``about`` says of the models what their names do not."""
+
+    cases: Sequence[Case]
+    rounds: Rounds = Rounds()
+    part: Part = Part.ALL
+    device: str = "auto"
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 class Batch(NamedTuple):

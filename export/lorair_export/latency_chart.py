@@ -19,12 +19,14 @@ def drawn(rows: Sequence[Row], form: Literal["png", "svg"]) -> bytes:
     require("matplotlib")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     cases = list(dict.fromkeys(row.case for row in rows if row.refused is None))
     groups = [[row for row in rows if row.case == case and row.refused is None] for case in cases]
     colours = {model: f"C{index}" for index, model in enumerate(dict.fromkeys(row.model for row in rows))}
     heights = [len(group) + 1 for group in groups]
-    figure = Figure(figsize=(11, 0.6 + 0.34 * sum(heights)), layout="constrained")
+    layout = ConstrainedLayoutEngine(wspace=0.05, hspace=0.03)
+    figure = Figure(figsize=(11, 0.6 + 0.34 * sum(heights)), layout=layout)
     panels = figure.subplots(len(cases), 3, squeeze=False, sharey="row", height_ratios=heights)
     for line, group in zip(panels, groups, strict=True):
         _draw_case(line, group, [colours[row.model] for row in group])

@@ -12,9 +12,10 @@ h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6r
 p { margin: .4rem 0; color: #555 } svg { width: 100%; height: auto }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .87rem }
 th, td { padding: .28rem .6rem; border-bottom: 1px solid #e4e4e4; text-align: right; white-space: nowrap }
-th:first-child, td:first-child { text-align: left } th { font-weight: 600; border-bottom: 2px solid #bbb }
+th:first-child, td:first-child { text-align: left; padding-left: 0 } .wide table { width: 100% }
+th { font-weight: 600; border-bottom: 2px solid #bbb }
 tbody tr:hover { background: #f6f8fa } .facts td { text-align: left; white-space: normal }
-.facts td:first-child { color: #777; white-space: nowrap; padding-left: 0 }
+.facts td:first-child { color: #777; white-space: nowrap; padding-right: 1.5rem }
 """
 MEANINGS: Final = {
     "images": "how many per call, height and width in pixels",
@@ -29,6 +30,13 @@ MEANINGS: Final = {
 }
 
 
+PARTS: Final = {
+    "all": "Router and restorer",
+    "router": "The router alone",
+    "restorer": "The restorer alone, gates and priors given",
+}
+
+
 def page_of(record: Mapping[str, Any], columns: Columns, chart: str, comparison: Columns | None) -> str:
     """The page of a run.
 
@@ -38,22 +46,24 @@ def page_of(record: Mapping[str, Any], columns: Columns, chart: str, comparison:
         chart: an SVG file's text, empty where nothing was measured.
         comparison: this run beside an earlier one.
     """
-    refused = [(f"{label(row['model'])}, {_shape(row['case'])}", row["refused"]) for row in record["rows"]
-               if row["refused"] is not None]  # fmt: skip
+    machine, settings = record["machine"], record["settings"]
+    refused = [(label(row["model"]), row["case"], row["refused"]) for row in record["rows"] if row["refused"]]
     sections = {
-        "": chart[chart.find("<svg") :] if chart else "",
-        "Figures": _table(columns) if columns.get("model") else "",
-        "No figure": _facts(refused),
+        "Figures": _table(columns) if columns else "",
+        "No figure": _facts((f"{model}, {_shape(case)}", reason) for model, case, reason in refused),
         "Beside the earlier run": _table(comparison) if comparison else "",
         "What the columns mean": _facts(MEANINGS.items()),
-        "How it was taken": _facts(_flat(record["settings"])),
-        "Where": _facts(_flat(record["machine"])),
+        "How it was taken": _facts(_flat(settings)),
+        "Where": _facts(_flat(machine)),
     }
     body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items() if content)
-    told = f"{record['taken']}, judged by {record['reference']}; a model that is wrong has no figure."
+    told = (
+        f"{PARTS[settings['part']]}, on {machine.get('gpu') or machine.get('processor')}, {record['taken']}. "
+        f"{label(record['reference'])} tells what is right; a model that restores anything else has no figure."
+    )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>lorair latency</title><style>{STYLE}</style>'
-        f"<h1>Latency</h1><p>{escape(told)}</p>{body}</html>\n"
+        f"<h1>Latency</h1><p>{escape(told)}</p>{chart[chart.find('<svg') :] if chart else ''}{body}</html>\n"
     )
 
 

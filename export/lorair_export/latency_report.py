@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from lorair_export.latency import Rounds
-from lorair_export.latency_cases import Part
+from lorair_export.latency_cases import Part, Plan
 from lorair_export.latency_chart import drawn
 from lorair_export.latency_columns import Columns, columns_of
 from lorair_export.latency_page import page_of
@@ -19,9 +18,7 @@ FORMAT: Final = "lorair-latency"
 FORMAT_VERSION: Final = 2
 
 
-def record_of(
-    rows: Sequence[Row], reference: str, rounds: Rounds, part: Part, device: str, machine: Mapping[str, Any]
-) -> dict[str, Any]:
+def record_of(rows: Sequence[Row], reference: str, plan: Plan, machine: Mapping[str, Any]) -> dict[str, Any]:
     """Everything about a run as plain data; ``reference`` is the model that the others were judged by."""
     return {
         "format": FORMAT,
@@ -29,12 +26,13 @@ def record_of(
         "taken": datetime.now(UTC).isoformat(timespec="seconds"),
         "reference": reference,
         "settings": {
-            **asdict(rounds),
-            "part": part,
-            "device": device,
+            **plan.about,
+            "part": plan.part,
+            "experts": "mixed, another for each image" if plan.part is Part.RESTORER else "by the router",
+            **asdict(plan.rounds),
+            "device": plan.device,
             "order": "interleaved",
             "images": "example photographs",
-            "experts": "mixed in turn" if part is Part.RESTORER else "by the router",
             "host_copies": "included",
         },
         "machine": dict(machine),
