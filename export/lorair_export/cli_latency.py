@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lorair.runtime import Runtime
     from lorair_export.latency_cases import Case, Plan
     from lorair_export.latency_rows import Row
+
+WIDTH: Final = 120  # in a narrower terminal lines break, where a table would leave figures out
 
 SizeOption = Annotated[
     list[str] | None, typer.Option(help="Height x width, as 256x384; or with the batch, as 4x256x256; repeatable.")
@@ -88,7 +90,7 @@ def run(
 
     earlier = None if compare is None else read_record(compare)
     reference = reference_of(runtimes)
-    console = Console()
+    console = Console(width=max(WIDTH, Console().width))
     rows: list[Row] = []
     for case in plan.cases:
         print(f"measuring {case}", file=sys.stderr)

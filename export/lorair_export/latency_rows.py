@@ -63,6 +63,8 @@ def judged(name: str, runtime: Runtime, batches: Sequence[Batch], expected: Sequ
     low, high = runtime.size_range or (1, math.inf)
     if part is not Part.ROUTER and not (low <= height <= high and low <= width <= high):
         return replace(row, refused=f"takes sides of {low} to {high} pixels")
+    if len(runtime.degradations) != expected[0][1].shape[1]:
+        return replace(row, refused=f"another model, of {', '.join(runtime.degradations)}")
     try:
         found = [outputs_of(runtime, batch, part) for batch in batches]
     except (ValueError, LorairError) as error:

@@ -128,9 +128,13 @@ def test_size_out_of_range_and_failure_are_reasons(clock) -> None:
         raise RuntimeUnavailableError("no GPU here")
 
     failing.restore = fail
-    runtimes = {"best.pt": FakeRuntime(clock), "small": small, "failing": failing}
+    other = FakeRuntime(clock, "onnx")
+    other.degradations = ("rain", "snow")
+    runtimes = {"best.pt": FakeRuntime(clock), "small": small, "failing": failing, "other": other}
     rows = measure(runtimes, batches(), Rounds(warmup=0, iters=1))
-    assert [row.refused for row in rows] == [None, "takes sides of 16 to 32 pixels", "no GPU here"]
+    assert [row.refused for row in rows] == [
+        None, "takes sides of 16 to 32 pixels", "no GPU here", "another model, of rain, snow"
+    ]  # fmt: skip
 
 
 def test_without_a_checkpoint_nothing_is_right(clock) -> None:
