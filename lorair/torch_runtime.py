@@ -1,13 +1,17 @@
-"""The runtime that is torch itself."""
+"""The runtimes that are torch itself, eager and compiled."""
 
+import re
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lorair.checkpoint import DEFAULT, load
+from lorair.errors import RuntimeUnavailableError
 from lorair.model import LoRAIR
 from lorair.router import Routing
+
+SCHEME = re.compile(r"[a-z][a-z0-9-]+:")
 
 
 def images_together(batch: Tensor) -> int:
@@ -28,7 +32,8 @@ class TorchRuntime:
 
     @classmethod
     def accepts(cls, target: str) -> bool:
-        return target == DEFAULT or Path(target).suffix in {".pt", ".safetensors"}
+        """Whether a target is a checkpoint; a word and a colon in front of one ask for another runtime."""
+        return target == DEFAULT or (Path(target).suffix in {".pt", ".safetensors"} and not SCHEME.match(target))
 
     @classmethod
     def open(cls, target: str, device: str = "auto", clip_weights: Path | None = None) -> "TorchRuntime":
@@ -45,7 +50,40 @@ class TorchRuntime:
     def restore(self, images: Tensor, routing: Routing | None) -> tuple[Tensor, Tensor]:
         images = images.to(self.model.device)
         routing = routing or self.model.route(images)
+        prior, gates = routing.prior.to(images.device), routing.gates.to(images.device)
+        return self._restored(images, prior, gates).clamp(0, 1).cpu(), gates.cpu()
+
+    def _restored(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
         together = images_together(images)
-        parts = zip(*(t.split(together) for t in (images, routing.prior, routing.gates)), strict=True)
-        restored = torch.cat([self.model.restorer(*part) for part in parts])
-        return restored.clamp(0, 1).cpu(), routing.gates.cpu()
+        parts = zip(*(tensor.split(together) for tensor in (images, prior, gates)), strict=True)
+        return torch.cat([self.model.restorer(*part) for part in parts])
+
+
+class CompiledRuntime(TorchRuntime):
+    """``compile:best.pt``: the restorer's network compiled by torch.compile, anew for each size of images."""
+
+    name = "torch.compile"
+
+    def __init__(self, model: LoRAIR) -> None:
+        super().__init__(model)
+        model.restorer.net.compile(dynamic=False)
+
+    @classmethod
+    def accepts(cls, target: str) -> bool:
+        scheme, _, checkpoint = target.partition(":")
+        return scheme == "compile" and TorchRuntime.accepts(checkpoint)
+
+    @classmethod
+    def open(cls, target: str, device: str = "auto", clip_weights: Path | None = None) -> "CompiledRuntime":
+        return cls(load(target.partition(":")[2], device, clip_weights))
+
+    def _restored(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
+        from torch._dynamo.exc import BackendCompilerFailed
+
+        try:
+            return super()._restored(images, prior, gates)
+        except BackendCompilerFailed as error:
+            raise RuntimeUnavailableError(
+                f"torch.compile failed ({' '.join(str(error.inner_exception).split())}); on a CPU it needs a C++ "
+                "compiler, on a GPU triton: install that, or name the checkpoint without compile:"
+            ) from error

@@ -36,6 +36,20 @@ def _published_names(ours: Mapping[str, Tensor]) -> list[str]:
     return names
 
 
+def pooled(x: Tensor, window: int | None) -> Tensor:
+    """Mean of the map [B, C, H, W] over a window, as large as the map again; its global mean [B, C, 1, 1] where the
+    window covers it. By sums from the corner, as published with TLSC (arXiv 2112.04491)."""
+    height, width = x.shape[-2:]
+    if window is None or (window >= height and window >= width):
+        return F.adaptive_avg_pool2d(x, 1)
+    h, w = min(window, height), min(window, width)
+    sums = F.pad(x.cumsum(-1).cumsum(-2), (1, 0, 1, 0))
+    means = (sums[..., h:, w:] - sums[..., :-h, w:] - sums[..., h:, :-w] + sums[..., :-h, :-w]) / (h * w)
+    extra_h, extra_w = height - means.shape[-2], width - means.shape[-1]
+    edges = (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2)
+    return F.pad(means, edges, mode="replicate")
+
+
 class PublishedConv(nn.Module):
     """A convolution with experts as the official code runs it."""
 
@@ -72,7 +86,7 @@ class PublishedConv(nn.Module):
 
 
 class PublishedRestorer(nn.Module):
-    """images [B, 3, H, W], prior [B, P], gate_logits [B, E] -> restored [B, 3, H, W], pooled globally."""
+    """images [B, 3, H, W], prior [B, P], gate_logits [B, E] -> restored [B, 3, H, W]."""
 
     def __init__(self, params: Mapping[str, Tensor], config: RestorerConfig, top_k: int) -> None:
         super().__init__()
@@ -98,7 +112,9 @@ class PublishedRestorer(nn.Module):
 
         def block(name: str, x: Tensor) -> Tensor:
             y = gate(conv(f"{name}.conv2", conv(f"{name}.conv1", norm(f"{name}.norm1", x))))
-            y = y * conv(f"{name}.sca.1", F.adaptive_avg_pool2d(y, 1))
+            window = self.config.local_window
+            level = (padded.shape[-1] // x.shape[-1]).bit_length() - 1
+            y = y * conv(f"{name}.sca.1", pooled(y, None if window is None else max(1, window // 2**level)))
             x = x + conv(f"{name}.conv3", y) * self.params[f"{name}.beta"]
             y = gate(conv(f"{name}.conv4", norm(f"{name}.norm2", x)))
             return x + conv(f"{name}.conv5", y) * self.params[f"{name}.gamma"]

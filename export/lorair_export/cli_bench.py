@@ -3,10 +3,11 @@
 from lorair.console import application, run
 from lorair_export.cli_experts import experts
 from lorair_export.cli_latency import latency
+from lorair_export.cli_restorer import restorer
 from lorair_export.cli_step import step
 
 app = application("Measure models, correctness first.")
-for command in (latency, experts, step):
+for command in (latency, restorer, experts, step):
     app.command()(command)
 
 

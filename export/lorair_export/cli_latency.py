@@ -1,68 +1,143 @@
 """The command `lorair-bench latency`."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
     from lorair.runtime import Runtime
-    from lorair_export.latency import Case, Rounds, Row
+    from lorair_export.latency_cases import Case, Plan
+    from lorair_export.latency_rows import Row
+
+WIDTH: Final = 120  # in a narrower terminal lines break, where a table would leave figures out
+
+SizeOption = Annotated[
+    list[str] | None, typer.Option(help="Height x width, as 256x384; or with the batch, as 4x256x256; repeatable.")
+]
+ItersOption = Annotated[int, typer.Option(min=1, help="Timed calls of each model, at least.")]
+WarmupOption = Annotated[int, typer.Option(min=0, help="Calls of each model before those.")]
+DurationOption = Annotated[float, typer.Option(min=0, help="Seconds of timed rounds, at least.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+CompareOption = Annotated[
+    Path | None, typer.Option(exists=True, dir_okay=False, help="An earlier latency.json to show beside this run.")
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Folder for latency.json, latency.html and latency.png.")
+]
+
+
+class PartChoice(StrEnum):
+    """What is timed."""
+
+    all = "all"
+    router = "router"
+    restorer = "restorer"
 
 
 def latency(
-    model: Annotated[list[str], typer.Option(help="Checkpoint, bundle folder or server's address; repeatable.")],
-    size: Annotated[list[str] | None, typer.Option(help="Height x width, as 256x256; repeatable.")] = None,
+    model: Annotated[
+        list[str],
+        typer.Option(help="Checkpoint, published:CHECKPOINT, compile:CHECKPOINT, bundle, server; repeatable."),
+    ],
+    size: SizeOption = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Images per call; repeatable.")] = None,
-    iters: Annotated[int, typer.Option(min=1, help="Timed calls of each model, at least.")] = 30,
-    warmup: Annotated[int, typer.Option(min=0, help="Calls of each model before those.")] = 3,
-    duration: Annotated[float, typer.Option(min=0, help="Seconds of timed rounds, at least.")] = 0.0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for latency.json and latency.png.")
-    ] = None,
+    part: Annotated[PartChoice, typer.Option(help="Time router and restorer, or one alone.")] = PartChoice.all,
+    iters: ItersOption = 30,
+    warmup: WarmupOption = 3,
+    duration: DurationOption = 0.0,
+    device: DeviceOption = "auto",
+    compare: CompareOption = None,
+    output: OutputOption = None,
 ) -> None:
     """Time models side by side on the example photographs, one call each in turn.
 
     The first checkpoint is the reference: a model that restores anything else has no figure but a reason, and
-    the command ends with 6. Load, first call and peak memory are those of a fresh process.
+    the command ends with 6. Load, first call and peak memory are those of a fresh process. With --part restorer
+    gates and priors are given, and every image of a batch has another expert in turn.
     """
+    from lorair.runtime import open_runtime
+    from lorair_export.latency_cases import Part, Plan, Rounds
+
+    cases = cases_of(size or ["256x256"], batch or [1])
+    runtimes = {target: open_runtime(target, device) for target in model}
+    targets = {target: target for target in model}
+    plan = Plan(cases, Rounds(warmup, iters, duration), Part(part), device)
+    run(runtimes, targets, plan, compare, output)
+
+
+def run(
+    runtimes: "Mapping[str, Runtime]",
+    targets: Mapping[str, str],
+    plan: "Plan",
+    compare: Path | None,
+    output: Path | None,
+) -> None:
+    """Measure opened runtimes, print and write; ``targets`` is what a fresh process opens, by the same names."""
     from rich.console import Console
+    from rich.markup import escape
 
     from lorair.machine import machine_facts
-    from lorair.runtime import open_runtime
     from lorair_export.errors import ParityError
-    from lorair_export.latency import Case, Rounds, reference_of
-    from lorair_export.latency_report import record_of, table_of, write_report
+    from lorair_export.latency_columns import columns_of, table_of
+    from lorair_export.latency_compare import compared, differences, read_record
+    from lorair_export.latency_report import record_of, write_report
+    from lorair_export.latency_rows import reference_of
 
-    cases = [Case(*parsed_size(text), count) for text in size or ["256x256"] for count in batch or [1]]
-    rounds = Rounds(warmup, iters, duration)
-    runtimes = {target: open_runtime(target, device) for target in model}
+    earlier = None if compare is None else read_record(compare)
     reference = reference_of(runtimes)
-    console = Console()
+    console = Console(width=max(WIDTH, Console().width))
     rows: list[Row] = []
-    for case in cases:
+    for case in plan.cases:
         print(f"measuring {case}", file=sys.stderr)
-        rows += _rows(runtimes, case, rounds, device)
-    console.print(table_of(rows))
+        rows += _rows(runtimes, targets, case, plan)
+    console.print(table_of(columns_of(rows)))
+    record = record_of(rows, reference, plan, machine_facts())
+    comparison = None
+    if earlier is not None:
+        comparison = compared(earlier, record)
+        console.print(f"\nbeside {escape(str(compare))}, taken {earlier['taken']}:", table_of(comparison), sep="\n")
+        for line in differences(earlier, record):
+            print(f"warning: not the same, {line}", file=sys.stderr)
     if output is not None:
-        record = record_of(rows, reference, rounds, device, machine_facts())
-        console.print("written:", *write_report(output, record, rows))
+        console.print("written:", *write_report(output, record, rows, comparison))
     refused = [f"{row.model} at {row.case}: {row.refused}" for row in rows if row.refused is not None]
     if refused:
         raise ParityError("no figure for " + "; ".join(refused))
 
 
-def _rows(runtimes: "dict[str, Runtime]", case: "Case", rounds: "Rounds", device: str) -> "list[Row]":
+def _rows(runtimes: "Mapping[str, Runtime]", targets: Mapping[str, str], case: "Case", plan: "Plan") -> "list[Row]":
     from lorair_export.cold_start import cold_start
-    from lorair_export.latency import case_batches, measure
+    from lorair_export.latency import measure
+    from lorair_export.latency_cases import case_batches
+    from lorair_export.latency_rows import reference_of
 
-    rows = measure(runtimes, case_batches(case), rounds)
+    batches = case_batches(case, plan.part, runtimes[reference_of(runtimes)])
+    rows = measure(runtimes, batches, plan.rounds, plan.part)
     return [
-        row if row.refused is not None else replace(row, **asdict(cold_start(row.model, device, case))) for row in rows
+        row
+        if row.refused is not None
+        else replace(row, **asdict(cold_start(targets[row.model], plan.device, batches[0], plan.part)))
+        for row in rows
     ]
+
+
+def cases_of(sizes: Sequence[str], batches: Sequence[int]) -> "list[Case]":
+    """A size is run at every batch, unless it has one of its own in front: ``4x256x384``."""
+    from lorair_export.latency_cases import Case
+
+    cases: list[Case] = []
+    for text in sizes:
+        own, _, rest = text.partition("x")
+        if rest.count("x") != 1 or not own.isdecimal() or int(own) < 1:
+            cases += [Case(*parsed_size(text), count) for count in batches]
+        else:
+            cases.append(Case(*parsed_size(rest), int(own)))
+    return cases
 
 
 def parsed_size(text: str) -> tuple[int, int]:

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from time import perf_counter
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lorair.machine import peak_rss_mib
+from lorair.router import Routing
 from lorair.runtime import open_runtime
 from lorair_export.errors import ExportError
-from lorair_export.latency import Case, case_batches
+from lorair_export.latency_cases import Batch, Part, outputs_of
+
+# Arrays are copied to the other process; tensors would share memory, which a container may have little of.
+Arrays = list[NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -28,24 +34,27 @@ class ColdStart:
     peak_cuda_mib: float | None
 
 
-def cold_start(target: str, device: str, case: Case) -> ColdStart:
+def cold_start(target: str, device: str, batch: Batch, part: Part = Part.ALL) -> ColdStart:
     """Start ``target`` in a fresh process and call it once. ExportError where that process dies."""
+    tensors = [batch.images] if batch.routing is None else [batch.images, batch.routing.gates, batch.routing.prior]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
-            return pool.submit(_start, target, device, case).result()
+            return pool.submit(_start, target, device, [tensor.numpy() for tensor in tensors], part).result()
         except BrokenProcessPool as error:
+            shape = "x".join(map(str, batch.images.shape))
             raise ExportError(
-                f"{target}: a fresh process died restoring {case}, probably out of memory; "
+                f"{target}: a fresh process died restoring {shape}, probably out of memory; "
                 "choose a smaller --size or --batch"
             ) from error
 
 
-def _start(target: str, device: str, case: Case) -> ColdStart:
-    images = case_batches(case)[0]
+def _start(target: str, device: str, arrays: Arrays, part: Part) -> ColdStart:
+    images, *routing = (torch.from_numpy(array) for array in arrays)
+    batch = Batch(images, Routing(None, *routing) if routing else None)
     began = perf_counter()
     runtime = open_runtime(target, device)
     loaded = perf_counter()
-    runtime.restore(images, None)
+    outputs_of(runtime, batch, part)
     called = perf_counter()
     cuda = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
     return ColdStart(1000 * (loaded - began), 1000 * (called - loaded), peak_rss_mib(), cuda)

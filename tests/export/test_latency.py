@@ -5,13 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lorair_export import cli_bench, latency
+from lorair_export import cli_bench, latency, restorer_bench
+from lorair_export.cli_latency import cases_of
 from lorair_export.cold_start import ColdStart, cold_start
-from lorair_export.latency import Case, Rounds, case_batches, interleaved, measure
+from lorair_export.latency import interleaved, measure
+from lorair_export.latency_cases import Batch, Case, Part, Plan, Rounds, case_batches
 from lorair_export.latency_report import record_of, write_report
 from lorair_export.onnx_profile import milliseconds_by_part
+from lorair_export.published_runtime import PublishedRuntime
 from lorair_export.runtimes import OnnxRuntime
 
+from lorair.checkpoint import read_checkpoint
+from lorair.config import PRESETS
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
 from lorair.torch_runtime import TorchRuntime
@@ -58,19 +63,20 @@ def clock(monkeypatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def batches(batch: int = 1) -> list[torch.Tensor]:
-    return [torch.rand(batch, 3, 32, 48, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+def batches(batch: int = 1) -> list[Batch]:
+    return [Batch(torch.rand(batch, 3, 32, 48, generator=torch.Generator().manual_seed(i))) for i in range(3)]
 
 
 def test_figures_are_those_of_the_calls(clock) -> None:
     runtime = FakeRuntime(clock, delays_ms=DELAYS_MS)
     times = interleaved([runtime], batches(), Rounds(warmup=0, iters=len(DELAYS_MS)))
     np.testing.assert_allclose(times, [DELAYS_MS], rtol=1e-9)
-    figures = latency.summary(times[0], batch=4)
+    figures = latency.summary(times[0], Case(32, 48, batch=4))
     np.testing.assert_allclose(
         [figures["p50_ms"], figures["p90_ms"], figures["p99_ms"]], np.percentile(DELAYS_MS, [50, 90, 99])
     )
     assert figures["images_per_s"] == pytest.approx(4 * len(DELAYS_MS) / (sum(DELAYS_MS) / 1000))
+    assert figures["mpix_per_s"] == pytest.approx(0.006144 * len(DELAYS_MS) / (sum(DELAYS_MS) / 1000))
 
 
 def test_models_take_turns_and_the_first_place(clock) -> None:
@@ -122,9 +128,13 @@ def test_size_out_of_range_and_failure_are_reasons(clock) -> None:
         raise RuntimeUnavailableError("no GPU here")
 
     failing.restore = fail
-    runtimes = {"best.pt": FakeRuntime(clock), "small": small, "failing": failing}
+    other = FakeRuntime(clock, "onnx")
+    other.degradations = ("rain", "snow")
+    runtimes = {"best.pt": FakeRuntime(clock), "small": small, "failing": failing, "other": other}
     rows = measure(runtimes, batches(), Rounds(warmup=0, iters=1))
-    assert [row.refused for row in rows] == [None, "takes sides of 16 to 32 pixels", "no GPU here"]
+    assert [row.refused for row in rows] == [
+        None, "takes sides of 16 to 32 pixels", "no GPU here", "another model, of rain, snow"
+    ]  # fmt: skip
 
 
 def test_without_a_checkpoint_nothing_is_right(clock) -> None:
@@ -132,8 +142,10 @@ def test_without_a_checkpoint_nothing_is_right(clock) -> None:
         measure({"bundle": FakeRuntime(clock, "onnx")}, batches(), Rounds())
 
 
-def test_cases_are_photographs() -> None:
-    images = case_batches(Case(64, 96, 2))
+def test_cases_are_photographs(clock) -> None:
+    given = case_batches(Case(64, 96, 2), Part.ALL, FakeRuntime(clock))
+    images = [batch.images for batch in given]
+    assert [batch.routing for batch in given] == [None] * 3
     assert [tuple(batch.shape) for batch in images] == [(2, 3, 64, 96)] * 3
     assert all(batch.min() >= 0 and batch.max() <= 1 for batch in images)
     assert not torch.equal(images[0], images[1])
@@ -141,16 +153,76 @@ def test_cases_are_photographs() -> None:
     assert 0.001 < neighbours < 0.1
 
 
+def test_experts_are_mixed_in_turn_in_the_router_s_proportions(export_model) -> None:
+    reference = TorchRuntime(export_model)
+    given = case_batches(Case(48, 64, 2), Part.RESTORER, reference)
+    gates = torch.cat([batch.routing.gates for batch in given])
+    own = torch.cat([reference.route(batch.images).gates for batch in given])
+    assert gates.argmax(1).tolist() == [0, 1, 2, 0, 1, 2]
+    torch.testing.assert_close(gates.sort(1).values, own.sort(1).values)
+    assert ((gates > 0).sum(1) == 2).all() and (gates.max(1).values < 0.99).any()
+    priors = torch.cat([batch.routing.prior for batch in given])
+    torch.testing.assert_close(priors, torch.cat([reference.route(batch.images).prior for batch in given]))
+
+
+@pytest.mark.parametrize("form", ["experts", "split"])
+def test_a_part_alone_by_graphs_apart(form_of, merged, form) -> None:
+    exported = form_of(form)
+    reference, target = TorchRuntime(exported.model), str(exported.folder)
+    runtimes = {
+        "best.pt": reference,
+        "published": PublishedRuntime(exported.model),
+        target: OnnxRuntime.open(target, "cpu"),
+        "routes inside": OnnxRuntime.open(str(merged.folder), "cpu"),
+    }
+    for part in (Part.RESTORER, Part.ROUTER):
+        batches = case_batches(Case(96, 64, 4), part, reference)
+        *right, inside = measure(runtimes, batches, Rounds(warmup=0, iters=2), part)
+        assert inside.refused is not None and "--routing split" in inside.refused
+        assert [(row.part, row.refused, row.calls) for row in right] == [(part, None, 2)] * 3
+        assert [row.psnr_db is None or row.psnr_db > 100 for row in right] == [True] * 3
+        assert (right[0].psnr_db is None) == (part is Part.ROUTER)
+    (row,) = measure(runtimes, case_batches(Case(96, 64), Part.ALL, reference), Rounds(0, 1))[2:3]
+    assert row.router_ms > 0 and row.restorer_ms > 0
+
+
+class FakeRouter(FakeRuntime):
+    """A router whose priors are [1, -4] and ``error`` away from it."""
+
+    def route(self, images):
+        self.clock.now += 0.003
+        prior = torch.tensor([[1.0, -4.0]]).expand(len(images), 2) + self.error
+        return Routing(None, torch.ones(len(images), 1), prior)
+
+
+@pytest.mark.parametrize(("error", "right"), [(0.003, True), (0.005, False), (float("nan"), False)])
+def test_a_router_is_judged_by_priors_too(clock, error, right) -> None:
+    runtimes = {"best.pt": FakeRouter(clock), "bundle": FakeRouter(clock, "onnx", error=error)}
+    _, row = measure(runtimes, batches(), Rounds(warmup=0, iters=2), Part.ROUTER)
+    assert (row.refused is None) == right == (row.calls == 2)
+
+
+def test_sizes_and_batches_make_cases() -> None:
+    assert cases_of(["64x48", "4x32x16", "20"], [1, 2]) == [
+        Case(64, 48, 1), Case(64, 48, 2), Case(32, 16, 4), Case(20, 20, 1), Case(20, 20, 2)
+    ]  # fmt: skip
+    for wrong in ("x64", "0x64x64", "2x3x4x5", "64x", "4x64xa"):
+        with pytest.raises(ValueError, match="--size is height x width"):
+            cases_of([wrong], [1])
+
+
 def test_report_is_complete(clock, tmp_path) -> None:
     pytest.importorskip("matplotlib")
     rounds = Rounds(warmup=1, iters=3)
     rows = measure({"best.pt": FakeRuntime(clock), "bundle": FakeRuntime(clock, "onnx", error=0.5)}, batches(), rounds)
-    record = record_of(rows, "best.pt", rounds, "cpu", {"processor": "a fast one"})
+    plan = Plan([rows[0].case], rounds, Part.ALL, "cpu", {"local_window": "global"})
+    record = record_of(rows, "best.pt", plan, {"processor": "a fast one"})
     written = write_report(tmp_path / "out", record, rows)
-    assert [path.name for path in written] == ["latency.json", "latency.png"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["latency.json", "latency.png"]
+    assert [path.name for path in written] == ["latency.json", "latency.png", "latency.html"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["latency.html", "latency.json", "latency.png"]
     read = json.loads(written[0].read_text())
     assert read["settings"]["iters"] == 3 and read["settings"]["order"] == "interleaved"
+    assert read["settings"]["local_window"] == "global" and read["settings"]["part"] == "all"
     assert read["machine"] == {"processor": "a fast one"} and read["reference"] == "best.pt"
     assert read["rows"][0]["case"] == {"height": 32, "width": 48, "batch": 1}
     assert read["rows"][0]["calls"] == 3 and read["rows"][0]["refused"] is None
@@ -178,8 +250,9 @@ def test_profile_counts_nodes_by_their_names_after_the_warm_up() -> None:
 
 
 def test_graph_is_measured_in_parts(merged) -> None:
-    batches = case_batches(Case(96, 64))
-    runtimes = {"best.pt": TorchRuntime(merged.model), str(merged.folder): OnnxRuntime.open(str(merged.folder), "cpu")}
+    reference = TorchRuntime(merged.model)
+    batches = case_batches(Case(96, 64), Part.ALL, reference)
+    runtimes = {"best.pt": reference, str(merged.folder): OnnxRuntime.open(str(merged.folder), "cpu")}
     torch_row, onnx_row = measure(runtimes, batches, Rounds(warmup=1, iters=3))
     assert onnx_row.refused is None and onnx_row.psnr_db >= 80
     for row in (torch_row, onnx_row):
@@ -189,7 +262,8 @@ def test_graph_is_measured_in_parts(merged) -> None:
 
 
 def test_cold_start_is_that_of_a_fresh_process(export_checkpoint) -> None:
-    started = cold_start(str(export_checkpoint), "cpu", Case(48, 48))
+    routing = Routing(None, torch.eye(3)[:1], torch.rand(1, 4))
+    started = cold_start(str(export_checkpoint), "cpu", Batch(torch.rand(1, 3, 48, 48), routing), Part.RESTORER)
     assert started.load_ms > 0 and started.first_call_ms > 0
     assert started.peak_rss_mib is None or 100 < started.peak_rss_mib < 8000
 
@@ -213,3 +287,38 @@ def test_command_tells_by_its_exit_code(clock, monkeypatch, tmp_path, error, exi
     ]
     assert read["rows"][0]["first_call_ms"] == 2.0
     assert {"processor", "cores", "versions", "threads", "commit"} <= set(read["machine"])
+
+
+def test_the_restorer_s_command_measures_what_runs_here(top1_model, monkeypatch, tmp_path, capfd) -> None:
+    pytest.importorskip("matplotlib")
+    forms = {"published": "published:{checkpoint}", "torch": "{checkpoint}", "ONNX Runtime": "{bundle}"}
+    opening = {"published": PublishedRuntime, "checkpoint.safetensors": TorchRuntime, "bundle": OnnxRuntime}
+
+    def open_runtime(target, device):
+        if target == "nowhere":
+            raise RuntimeUnavailableError("not on this machine")
+        return opening[target.partition(":")[0] if ":" in target else Path(target).name].open(target, device)
+
+    monkeypatch.setitem(PRESETS, "small", top1_model.config)
+    monkeypatch.setattr(restorer_bench, "FORMS", {**forms, "OpenVINO": "nowhere"})
+    monkeypatch.setattr(restorer_bench, "open_runtime", open_runtime)
+    monkeypatch.setattr("lorair_export.cold_start.cold_start", lambda *asked: ColdStart(1.0, 2.0, 3.0, None))
+    kept, report = tmp_path / "kept", tmp_path / "report"
+    written = []
+    options = ["--model", "small", "--size", "2x64x48", "--local-window", "global", "--iters", "2"]
+    words = ["lorair-bench", "restorer", *options, "--keep", str(kept), "-o", str(report)]
+    for compare in ([], ["--compare", str(report / "latency.json")]):
+        monkeypatch.setattr("sys.argv", [*words, *compare])
+        with pytest.raises(SystemExit) as ended:
+            cli_bench.main()
+        assert ended.value.code == 0
+        written.append((kept / "bundle" / "manifest.json").stat().st_mtime_ns)
+    told = capfd.readouterr()
+    assert "left out OpenVINO: not on this machine" in told.err and "now / then" in told.out
+    assert written[0] == written[1]
+    read = json.loads((report / "latency.json").read_text())
+    assert [(row["model"], row["part"], row["calls"]) for row in read["rows"]] == [
+        (name, "restorer", 2) for name in forms
+    ]
+    assert read["settings"]["local_window"] == "global" and read["settings"]["model"] == "small, random weights"
+    assert read_checkpoint(kept / "checkpoint.safetensors").config.restorer.local_window is None

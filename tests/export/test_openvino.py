@@ -8,7 +8,7 @@ import openvino
 import pytest
 import torch
 from lorair_export.errors import ExportError
-from lorair_export.latency_report import label
+from lorair_export.latency_columns import label
 from lorair_export.openvino_runtime import OpenVinoRuntime, parts_of
 from lorair_export.parity import TOLERANCES, check, compare, psnr_db
 
@@ -122,8 +122,10 @@ def test_a_missing_package_names_the_extra(exported, monkeypatch):
 
 
 def test_a_report_names_the_runtime_that_was_asked_for():
-    assert [label(model) for model in ("runs/best.pt", "openvino-bf16:demo/bundle", "triton://host:8001/lorair")] == [
+    models = ("runs/best.pt", "openvino-bf16:demo/bundle", "published:best.pt", "triton://host:8001/lorair")
+    assert [label(model) for model in models] == [
         "best.pt",
         "openvino-bf16:bundle",
+        "published:best.pt",
         "lorair",
     ]

@@ -13,7 +13,7 @@ from lorair.unet import ChannelAttention
 
 
 def published(model, top_k):
-    """The published form in float64, pooled globally."""
+    """The published form in float64."""
     params = {name: tensor.double() for name, tensor in published_params(model.restorer.net).items()}
     return PublishedRestorer(params, model.config.restorer, top_k).double()
 
@@ -21,9 +21,10 @@ def published(model, top_k):
 @pytest.mark.parametrize("top_k", [1, 2, 3])
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("training", [False, True])
-def test_equals_the_published_computation(make_model, top_k, batch, training):
+@pytest.mark.parametrize("size", [(39, 46), (40, 77), (81, 94)])  # under the window of 48, across it, beyond
+def test_equals_the_published_computation(make_model, top_k, batch, training, size):
     model = make_model(top_k)
-    images, prior, gate_logits = torch.rand(batch, 3, 39, 46), torch.randn(batch, 8), torch.randn(batch, 4)
+    images, prior, gate_logits = torch.rand(batch, 3, *size), torch.randn(batch, 8), torch.randn(batch, 4)
     with torch.no_grad():
         expected = published(model, top_k)(images.double(), prior.double(), gate_logits.double())
         restored = model.train(training).restorer(images, prior, gates_from_logits(gate_logits, top_k))
