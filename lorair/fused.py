@@ -77,16 +77,15 @@ class FusedRestorer:
         self._graphed_by_image = GraphedCalls(self._by_image)
 
     def _by_bank(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
-        sets = self._bank
-        if sets is None:
-            choices = torch.eye(self._experts + 1, self._experts, dtype=gates.dtype, device=gates.device)
-            sets = self._merged(choices)
-            self._bank, self._packed = None if torch.is_grad_enabled() else sets, None
+        kept = None if torch.is_grad_enabled() else self._bank
+        sets = kept or self._merged(torch.eye(self._experts + 1, self._experts, dtype=gates.dtype, device=gates.device))
+        if not torch.is_grad_enabled():
+            self._bank, self._packed = sets, None
         largest = gates.amax(1)
         index = torch.where(largest > 0, top_expert(gates), self._experts)
         restored = self._run(images, prior, sets, index)
-        kept = (largest == gates.sum(1)) & ((largest == 0) | (largest == 1))
-        return restored.where(kept[:, None, None, None], torch.nan)
+        promised = (largest == gates.sum(1)) & ((largest == 0) | (largest == 1))
+        return restored.where(promised[:, None, None, None], torch.nan)
 
     def _by_image(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
         index = torch.arange(len(images), dtype=torch.int32, device=images.device)
@@ -102,13 +101,12 @@ class FusedRestorer:
         return {name: leaf.folded(merged) for name, leaf in self._leaves.items()}
 
     def _pack(self) -> PackedExperts:
-        packed = self._packed
-        if packed is None:
-            convs = self._convs.values()
-            packed = PackedExperts.pack(
-                [c.weight for c in convs], [c.a for c in convs], [c.b for c in convs], self._scale
-            )
-            self._packed = None if torch.is_grad_enabled() else packed
+        if self._packed is not None and not torch.is_grad_enabled():
+            return self._packed
+        convs = self._convs.values()
+        packed = PackedExperts.pack([c.weight for c in convs], [c.a for c in convs], [c.b for c in convs], self._scale)
+        if not torch.is_grad_enabled():
+            self._packed = packed
         return packed
 
     def _exchanged(self, module: nn.Module, name: str) -> nn.Module:
@@ -130,14 +128,13 @@ class FusedBlock(nn.Module):
 
     def __init__(self, block: NAFBlock, name: str, running: Running) -> None:
         super().__init__()
-        self.tensors = dict(block.named_parameters())
-        self.name, self.running = name, running
+        self.block, self.name, self.running = block, name, running
         self.window = block.attention.window
 
     def folded(self, merged: Mapping[str, Tensor]) -> BlockWeights:
         prefix = f"{self.name}."
         sets = {f"{key.removeprefix(prefix)}.weight": w for key, w in merged.items() if key.startswith(prefix)}
-        return BlockWeights.fold(self.tensors | sets, storage_dtype(self.tensors["beta"]))
+        return BlockWeights.fold(dict(self.block.named_parameters()) | sets, storage_dtype(self.block.beta))
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.running.sets[self.name]
@@ -158,15 +155,14 @@ class SetConv2d(nn.Module):
 
     def __init__(self, conv: ExpertConv2d, name: str, running: Running) -> None:
         super().__init__()
-        self.bias = conv.bias
-        self.out_channels, self.size, self.padding = conv.out_channels, conv.kernel_size[0], conv.padding
+        self.conv, self.name, self.running = conv, name, running
+        self.size, self.padding = conv.kernel_size[0], conv.padding
         self.is_pointwise = conv.kernel_size == conv.stride
-        self.name, self.running = name, running
 
     def folded(self, merged: Mapping[str, Tensor]) -> ConvSets:
         weight = merged[self.name]
         dtype = storage_dtype(weight)
-        bias = weight.new_zeros(self.out_channels) if self.bias is None else self.bias
+        bias = weight.new_zeros(self.conv.out_channels) if self.conv.bias is None else self.conv.bias
         if not self.is_pointwise:
             return ConvSets(weight.to(dtype), bias.to(dtype))
         rows = weight.permute(0, 1, 3, 4, 2).flatten(2).to(dtype).contiguous()
