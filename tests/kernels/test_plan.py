@@ -10,6 +10,7 @@ from lorair_kernels.launch import FOLDER_VARIABLE
 from lorair_kernels.plan import DEPTHWISE, POINTWISE, TABLES, find_tile, tile_for
 
 TILE = {"tokens": 32, "outputs": 256, "channels": 32, "warps": 4, "stages": 5}
+WHOLE = {"tokens": 32, "channels": 64, "hidden": 16, "warps": 4, "stages": 2}
 
 
 def tensor(dtype=torch.float16, device="cuda:0"):
@@ -119,6 +120,8 @@ def test_nothing_is_read_for_a_cpu_and_the_interpreter(gpu, monkeypatch, interpr
         ({"pointwise": [{"tile": TILE, "gated": 1}]}, r"gated must be true or false; got 1"),
         ({"pointwise": [{"tile": TILE, "tokens": "64"}]}, r"tokens must be a whole number; got '64'"),
         ({"pointwise": [{"tile": TILE, "capability": 90}]}, r"capability must be the lowest and the highest"),
+        ({"feed_forward": [{"tile": WHOLE}]}, r"feed_forward\[0\].channels must be at most the tile's, 64; got None"),
+        ({"feed_forward": [{"tile": WHOLE, "channels": 65}]}, r"channels must be at most the tile's, 64; got 65"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_place(gpu, content, said):
