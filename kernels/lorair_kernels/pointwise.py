@@ -59,7 +59,7 @@ def pointwise(
             x.contiguous(), weight.contiguous(), bias.contiguous(),
             bias if row_sums is None else row_sums.contiguous(),
             x if residual is None else residual.contiguous(),
-            index, y, height * width, channels, outputs,
+            index.contiguous(), y, height * width, channels, outputs,
             **tile.arguments(
                 NORMALISED=row_sums is not None, GATED=gated, RESIDUAL=residual is not None, EPS=reference.EPS
             ),

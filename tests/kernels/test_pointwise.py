@@ -32,9 +32,9 @@ def test_pointwise(form, size, dtype, device, assert_near):
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("routing", [[1, 1], [2, 0], [0, 0, 2]])
 @pytest.mark.parametrize("form", ["plain", "norm", "gate", "norm and gate", "residual"])
-def test_gradients(form, routing, dtype, device, assert_near):
+def test_views_and_gradients(form, routing, dtype, device, routed, assert_near):
     """The plain formula in float64 knows no row sums: the weight's gradient is the whole one."""
-    index = torch.tensor(routing, dtype=torch.int32, device=device)
+    index = routed(routing)
     outputs, images = 70, len(routing)
     x = (1 + torch.randn(images, 7, CHANNELS, 5, device=device)).to(dtype).transpose(2, 3)
     weight = (torch.randn(SETS, CHANNELS, outputs, device=device) / 5).to(dtype).transpose(1, 2)
@@ -50,6 +50,7 @@ def test_gradients(form, routing, dtype, device, assert_near):
         *wide_inputs[:3], index, normalised="norm" in form, residual=wide_inputs[3] if len(inputs) > 3 else None,
         gated="gate" in form,
     )  # fmt: skip
+    assert_near(y, expected, dtype)
     for got, want, of in zip(gradients, torch.autograd.grad(expected, wide_inputs, dy.double()), inputs, strict=True):
         assert got.dtype == of.dtype
         assert_near(got, want, dtype)
