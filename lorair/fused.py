@@ -63,7 +63,8 @@ class FusedRestorer:
         Where one-hot gates were promised, an image whose gates are neither one-hot nor all zero becomes NaN.
         """
         if torch.is_grad_enabled():
-            return self._by_bank(images, prior, gates) if self._one_hot else self._by_image(images, prior, gates)
+            chosen = self._one_hot and not gates.requires_grad  # which expert it is has no gradient
+            return self._by_bank(images, prior, gates) if chosen else self._by_image(images, prior, gates)
         if self._one_hot:
             return self._graphed_by_bank(images, prior, gates)
         parts = zip(*(x.split(MOST_SETS) for x in (images, prior, gates)), strict=True)

@@ -82,9 +82,14 @@ class Table(Generic[TileT]):
     covers: str | None = None
 
 
+def file_name(gpu: str) -> str:
+    """What the file of a GPU is called, by torch's name for it."""
+    return gpu.replace(" ", "_").replace("/", "_") + ".json"
+
+
 def config_file(gpu: str) -> Path | None:
     """The file of a GPU by torch's name for it: of the folder that LORAIR_LAUNCH_CONFIGS names, else as shipped."""
-    name = gpu.replace(" ", "_").replace("/", "_") + ".json"
+    name = file_name(gpu)
     folders = [SHIPPED]
     if own := os.environ.get(FOLDER_VARIABLE):
         if not Path(own).is_dir():

@@ -173,9 +173,9 @@ def find_tile(
 
     What torch.compile and torch.export trace cannot read a file: it goes by the plan's own rows.
     """
-    capability, own = (0, {}) if torch.compiler.is_compiling() else _part(x.device)
+    capability, own = (0, None) if torch.compiler.is_compiling() else _part(x.device)
     case = Case(x.dtype.itemsize, capability, gated, tokens, channels, ranks)
-    rows = (*own.get(table.kernel, ()), *table.rows)
+    rows = (*(own or {}).get(table.kernel, ()), *table.rows)
     return next((row.tile for row in rows if row.fits(case)), None)
 
 
@@ -187,11 +187,16 @@ def tile_for(table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int
     return tile
 
 
+def is_measured(device: torch.device) -> bool:
+    """Whether a GPU has a file of its own, be it without rows: the kernels were found worth taking there."""
+    return _part(device)[1] is not None
+
+
 @cache
-def _part(device: torch.device) -> tuple[int, dict[str, tuple[Row[Any], ...]]]:
+def _part(device: torch.device) -> tuple[int, dict[str, tuple[Row[Any], ...]] | None]:
     """A GPU's capability and the rows of its own file, read once; nothing of either for a CPU and the interpreter."""
     if device.type != "cuda" or interpreting():
-        return 0, {}
+        return 0, None
     major, minor = torch.cuda.get_device_capability(device)
     file = config_file(torch.cuda.get_device_name(device))
-    return 10 * major + minor, {} if file is None else read_rows(file, TABLES)
+    return 10 * major + minor, None if file is None else read_rows(file, TABLES)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from lorair_kernels import launch, plan
 from lorair_kernels.launch import FOLDER_VARIABLE
-from lorair_kernels.plan import DEPTHWISE, POINTWISE, TABLES, find_tile, tile_for
+from lorair_kernels.plan import DEPTHWISE, POINTWISE, TABLES, find_tile, is_measured, tile_for
 
 TILE = {"tokens": 32, "outputs": 256, "channels": 32, "warps": 4, "stages": 5}
 WHOLE = {"tokens": 32, "channels": 64, "hidden": 16, "warps": 4, "stages": 2}
@@ -77,6 +77,18 @@ def test_a_file_comes_before_the_defaults_under_its_conditions(gpu):
 def test_a_row_for_other_capabilities_is_passed_over(gpu):
     gpu({"pointwise": [{"capability": [100, 120], "tile": TILE}]})
     assert tile_for(POINTWISE, tensor()).outputs == 128
+
+
+def test_a_gpu_is_measured_where_it_has_a_file(gpu, monkeypatch):
+    cuda = torch.device("cuda:0")
+    assert not is_measured(cuda)
+    gpu({})
+    plan._part.cache_clear()
+    assert is_measured(cuda) and not is_measured(torch.device("cpu"))
+    assert tile_for(POINTWISE, tensor()).outputs == 128
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    plan._part.cache_clear()
+    assert not is_measured(cuda)
 
 
 def test_a_file_is_read_once(gpu):

@@ -151,6 +151,34 @@ def test_what_was_merged_for_restoring_takes_no_gradient_away(model, device, top
 
 
 @pytest.mark.usefixtures("kernels_by_torch")
+def test_gates_that_are_learnt_get_their_gradient(model, device):
+    images, prior = torch.rand(2, 3, 8, 8, device=device), torch.randn(2, model.config.router.prior_dim, device=device)
+    gates = torch.tensor([[1.0, 0], [0, 1]], device=device, requires_grad=True)
+    found = []
+    for backend in ("torch", "triton"):
+        model.restorer.backend = backend
+        found += torch.autograd.grad(model.restorer(images, prior, gates).square().sum(), gates)
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.usefixtures("kernels_by_torch")
+@pytest.mark.parametrize("measured", [True, False])
+def test_auto_takes_the_kernels_where_they_were_measured(model, device, monkeypatch, measured):
+    images, gates = torch.rand(1, 3, 8, 8, device=device), torch.tensor([[1.0, 0]])
+    calls = []
+    restored = fused.FusedRestorer.__call__
+    monkeypatch.setattr(fused.FusedRestorer, "__call__", lambda *inputs: calls.append(1) or restored(*inputs))
+    monkeypatch.setattr(restorer_module, "is_measured", lambda asked: measured and asked == images.device)
+    restore(model, images, gates, "auto")
+    assert len(calls) == measured
+    restore(model, images, gates, "torch")
+    assert len(calls) == measured
+    monkeypatch.setattr(restorer_module, "runs_triton", lambda x: False)
+    restore(model, images, gates, "auto")
+    assert len(calls) == measured, "measured, but not able to"
+
+
+@pytest.mark.usefixtures("kernels_by_torch")
 def test_parameters_put_in_the_place_of_others_are_seen(model, make_model, device):
     images, gates = torch.rand(1, 3, 8, 8, device=device), torch.tensor([[1.0, 0]], device=device)
     restore(model, images, gates, "triton")
