@@ -115,13 +115,23 @@ class FusedRestorer:
         if isinstance(module, NAFBlock):
             self._leaves[name] = FusedBlock(module, name, self._running)
         elif isinstance(module, ExpertConv2d):
-            self._leaves[name] = SetConv2d(module, name, self._running)
+            leaf = UpConv2d if name.startswith("ups.") else SetConv2d
+            self._leaves[name] = leaf(module, name, self._running)
         if name in self._leaves:
             return self._leaves[name]
         twin = copy.copy(module)
+        if isinstance(twin, RestorationNet):
+            twin.__class__ = FusedNet
         prefix = f"{name}." if name else ""
         twin._modules = {child: self._exchanged(m, prefix + child) for child, m in module.named_children()}
         return twin
+
+
+class FusedNet(RestorationNet):
+    """The U-Net whose up-convolutions add the skip connection in their own launch."""
+
+    def upscaled(self, up: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
+        return up(x, skip)
 
 
 class FusedBlock(nn.Module):
@@ -150,15 +160,18 @@ class FusedBlock(nn.Module):
 class SetConv2d(nn.Module):
     """A convolution of [B, C, H, W] with U weight sets, each image by its own.
 
-    A 1x1 convolution, and one whose stride is its size, is one launch of the pointwise kernel; a 3x3 one goes to
-    torch with the images as groups.
+    A 1x1 convolution, and a 2x2 one of stride 2, is one launch of the pointwise kernel; a 3x3 one goes to torch with
+    the images as groups.
     """
+
+    squares = ""
 
     def __init__(self, conv: ExpertConv2d, name: str, running: Running) -> None:
         super().__init__()
         self.conv, self.name, self.running = conv, name, running
-        self.size, self.padding = conv.kernel_size[0], conv.padding
         self.is_pointwise = conv.kernel_size == conv.stride
+        if conv.stride == (2, 2):
+            self.squares = "read"
 
     def folded(self, merged: Mapping[str, Tensor]) -> ConvSets:
         weight = merged[self.name]
@@ -169,23 +182,30 @@ class SetConv2d(nn.Module):
         rows = weight.permute(0, 1, 3, 4, 2).flatten(2).to(dtype).contiguous()
         return ConvSets(rows, bias.float().expand(len(weight), -1).contiguous())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         sets, index = self.running.sets[self.name], self.running.index
         assert isinstance(sets, ConvSets)
         x = x.to(sets.weight.dtype)
         if self.is_pointwise:
-            return pointwise(self.patches(x), sets.weight, sets.bias, index).permute(0, 3, 1, 2)
+            added = None if skip is None else skip.permute(0, 2, 3, 1).to(x.dtype)
+            maps = x.permute(0, 2, 3, 1)
+            return pointwise(maps, sets.weight, sets.bias, index, None, added, squares=self.squares).permute(0, 3, 1, 2)
         batch, height, width = x.shape[0], *x.shape[-2:]
         weight, bias = sets.weight[index].flatten(0, 1), sets.bias.repeat(batch)
-        y = F.conv2d(x.reshape(1, -1, height, width), weight, bias, padding=self.padding, groups=batch)
+        y = F.conv2d(x.reshape(1, -1, height, width), weight, bias, padding=self.conv.padding, groups=batch)
         return y.view(batch, -1, height, width).contiguous(memory_format=torch.channels_last)
 
-    def patches(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, H/k, W/k, k*k*C], a row for each k x k square of pixels."""
-        k = self.size
-        batch, channels, height, width = x.shape
-        squares = x.permute(0, 2, 3, 1).reshape(batch, height // k, k, width // k, k, channels)
-        return squares.transpose(2, 3).reshape(batch, height // k, width // k, k * k * channels)
+
+class UpConv2d(SetConv2d):
+    """A 1x1 convolution, its pixel shuffle and the skip connection, one launch of the pointwise kernel."""
+
+    squares = "write"
+
+    def folded(self, merged: Mapping[str, Tensor]) -> ConvSets:
+        sets = super().folded(merged)
+        # A pixel shuffle takes a square's four numbers of a channel side by side, the kernel a pixel's channels.
+        weight, bias = (rows.unflatten(1, (-1, 4)).transpose(1, 2).flatten(1, 2) for rows in (sets.weight, sets.bias))
+        return ConvSets(weight, bias)
 
 
 def storage_dtype(parameter: Tensor) -> torch.dtype:

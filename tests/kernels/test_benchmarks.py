@@ -213,7 +213,7 @@ def test_a_whole_run_measures_every_case(on_cpu, monkeypatch, tmp_path, capsys):
     assert run.main(["--results", str(file)]) == 0
     shown = capsys.readouterr().out
     written = file.read_text().splitlines()[1:]
-    assert sum(line.startswith("GPU,1.2") for line in written) == len(written) == 12 * 3 + 3 + 5 + 5 + 4 + 3 + 6
+    assert sum(line.startswith("GPU,1.2") for line in written) == len(written) == 14 * 3 + 3 + 5 + 5 + 4 + 3 + 6
     for what in ("fused, mixed experts", "published, float32", "torch.compile", "restorer, local mean", "cuBLAS"):
         assert what in shown, what
     assert next(line for line in shown.splitlines() if "goal" in line).split()[-1] == "ok"
