@@ -42,9 +42,11 @@ class GraphedCalls:
         """The function for inputs of these shapes, as a graph; all graphs share one pool of memory."""
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         with torch.inference_mode(False):  # an inference tensor could not be written to outside inference mode
-            places = [torch.empty_like(x) for x in inputs]
+            places = [torch.empty_like(x).copy_(x) for x in inputs]
+        self._function(*places)  # a kernel is compiled anew for other alignments, which a recording does not allow
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self._pool):
+        # Other threads may allocate meanwhile: a server's decode the next images.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             result = self._function(*places)
 
         def replay(*inputs: Tensor) -> Tensor:

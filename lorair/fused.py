@@ -63,7 +63,8 @@ class FusedRestorer:
         Where one-hot gates were promised, an image whose gates are neither one-hot nor all zero becomes NaN.
         """
         if torch.is_grad_enabled():
-            return self._by_bank(images, prior, gates) if self._one_hot else self._by_image(images, prior, gates)
+            chosen = self._one_hot and not gates.requires_grad  # which expert it is has no gradient
+            return self._by_bank(images, prior, gates) if chosen else self._by_image(images, prior, gates)
         if self._one_hot:
             return self._graphed_by_bank(images, prior, gates)
         parts = zip(*(x.split(MOST_SETS) for x in (images, prior, gates)), strict=True)
@@ -77,16 +78,15 @@ class FusedRestorer:
         self._graphed_by_image = GraphedCalls(self._by_image)
 
     def _by_bank(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
-        sets = self._bank
-        if sets is None:
-            choices = torch.eye(self._experts + 1, self._experts, dtype=gates.dtype, device=gates.device)
-            sets = self._merged(choices)
-            self._bank, self._packed = None if torch.is_grad_enabled() else sets, None
+        kept = None if torch.is_grad_enabled() else self._bank
+        sets = kept or self._merged(torch.eye(self._experts + 1, self._experts, dtype=gates.dtype, device=gates.device))
+        if not torch.is_grad_enabled():
+            self._bank, self._packed = sets, None
         largest = gates.amax(1)
         index = torch.where(largest > 0, top_expert(gates), self._experts)
         restored = self._run(images, prior, sets, index)
-        kept = (largest == gates.sum(1)) & ((largest == 0) | (largest == 1))
-        return restored.where(kept[:, None, None, None], torch.nan)
+        promised = (largest == gates.sum(1)) & ((largest == 0) | (largest == 1))
+        return restored.where(promised[:, None, None, None], torch.nan)
 
     def _by_image(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
         index = torch.arange(len(images), dtype=torch.int32, device=images.device)
@@ -102,13 +102,12 @@ class FusedRestorer:
         return {name: leaf.folded(merged) for name, leaf in self._leaves.items()}
 
     def _pack(self) -> PackedExperts:
-        packed = self._packed
-        if packed is None:
-            convs = self._convs.values()
-            packed = PackedExperts.pack(
-                [c.weight for c in convs], [c.a for c in convs], [c.b for c in convs], self._scale
-            )
-            self._packed = None if torch.is_grad_enabled() else packed
+        if self._packed is not None and not torch.is_grad_enabled():
+            return self._packed
+        convs = self._convs.values()
+        packed = PackedExperts.pack([c.weight for c in convs], [c.a for c in convs], [c.b for c in convs], self._scale)
+        if not torch.is_grad_enabled():
+            self._packed = packed
         return packed
 
     def _exchanged(self, module: nn.Module, name: str) -> nn.Module:
@@ -116,13 +115,23 @@ class FusedRestorer:
         if isinstance(module, NAFBlock):
             self._leaves[name] = FusedBlock(module, name, self._running)
         elif isinstance(module, ExpertConv2d):
-            self._leaves[name] = SetConv2d(module, name, self._running)
+            leaf = UpConv2d if name.startswith("ups.") else SetConv2d
+            self._leaves[name] = leaf(module, name, self._running)
         if name in self._leaves:
             return self._leaves[name]
         twin = copy.copy(module)
+        if isinstance(twin, RestorationNet):
+            twin.__class__ = FusedNet
         prefix = f"{name}." if name else ""
         twin._modules = {child: self._exchanged(m, prefix + child) for child, m in module.named_children()}
         return twin
+
+
+class FusedNet(RestorationNet):
+    """The U-Net whose up-convolutions add the skip connection in their own launch."""
+
+    def upscaled(self, up: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
+        return up(x, skip)
 
 
 class FusedBlock(nn.Module):
@@ -130,14 +139,13 @@ class FusedBlock(nn.Module):
 
     def __init__(self, block: NAFBlock, name: str, running: Running) -> None:
         super().__init__()
-        self.tensors = dict(block.named_parameters())
-        self.name, self.running = name, running
+        self.block, self.name, self.running = block, name, running
         self.window = block.attention.window
 
     def folded(self, merged: Mapping[str, Tensor]) -> BlockWeights:
         prefix = f"{self.name}."
         sets = {f"{key.removeprefix(prefix)}.weight": w for key, w in merged.items() if key.startswith(prefix)}
-        return BlockWeights.fold(self.tensors | sets, storage_dtype(self.tensors["beta"]))
+        return BlockWeights.fold(dict(self.block.named_parameters()) | sets, storage_dtype(self.block.beta))
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.running.sets[self.name]
@@ -152,43 +160,52 @@ class FusedBlock(nn.Module):
 class SetConv2d(nn.Module):
     """A convolution of [B, C, H, W] with U weight sets, each image by its own.
 
-    A 1x1 convolution, and one whose stride is its size, is one launch of the pointwise kernel; a 3x3 one goes to
-    torch with the images as groups.
+    A 1x1 convolution, and a 2x2 one of stride 2, is one launch of the pointwise kernel; a 3x3 one goes to torch with
+    the images as groups.
     """
+
+    squares = ""
 
     def __init__(self, conv: ExpertConv2d, name: str, running: Running) -> None:
         super().__init__()
-        self.bias = conv.bias
-        self.out_channels, self.size, self.padding = conv.out_channels, conv.kernel_size[0], conv.padding
+        self.conv, self.name, self.running = conv, name, running
         self.is_pointwise = conv.kernel_size == conv.stride
-        self.name, self.running = name, running
+        if conv.stride == (2, 2):
+            self.squares = "read"
 
     def folded(self, merged: Mapping[str, Tensor]) -> ConvSets:
         weight = merged[self.name]
         dtype = storage_dtype(weight)
-        bias = weight.new_zeros(self.out_channels) if self.bias is None else self.bias
+        bias = weight.new_zeros(self.conv.out_channels) if self.conv.bias is None else self.conv.bias
         if not self.is_pointwise:
             return ConvSets(weight.to(dtype), bias.to(dtype))
         rows = weight.permute(0, 1, 3, 4, 2).flatten(2).to(dtype).contiguous()
         return ConvSets(rows, bias.float().expand(len(weight), -1).contiguous())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
         sets, index = self.running.sets[self.name], self.running.index
         assert isinstance(sets, ConvSets)
         x = x.to(sets.weight.dtype)
         if self.is_pointwise:
-            return pointwise(self.patches(x), sets.weight, sets.bias, index).permute(0, 3, 1, 2)
+            added = None if skip is None else skip.permute(0, 2, 3, 1).to(x.dtype)
+            maps = x.permute(0, 2, 3, 1)
+            return pointwise(maps, sets.weight, sets.bias, index, None, added, squares=self.squares).permute(0, 3, 1, 2)
         batch, height, width = x.shape[0], *x.shape[-2:]
         weight, bias = sets.weight[index].flatten(0, 1), sets.bias.repeat(batch)
-        y = F.conv2d(x.reshape(1, -1, height, width), weight, bias, padding=self.padding, groups=batch)
+        y = F.conv2d(x.reshape(1, -1, height, width), weight, bias, padding=self.conv.padding, groups=batch)
         return y.view(batch, -1, height, width).contiguous(memory_format=torch.channels_last)
 
-    def patches(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, H/k, W/k, k*k*C], a row for each k x k square of pixels."""
-        k = self.size
-        batch, channels, height, width = x.shape
-        squares = x.permute(0, 2, 3, 1).reshape(batch, height // k, k, width // k, k, channels)
-        return squares.transpose(2, 3).reshape(batch, height // k, width // k, k * k * channels)
+
+class UpConv2d(SetConv2d):
+    """A 1x1 convolution, its pixel shuffle and the skip connection, one launch of the pointwise kernel."""
+
+    squares = "write"
+
+    def folded(self, merged: Mapping[str, Tensor]) -> ConvSets:
+        sets = super().folded(merged)
+        # A pixel shuffle takes a square's four numbers of a channel side by side, the kernel a pixel's channels.
+        weight, bias = (rows.unflatten(1, (-1, 4)).transpose(1, 2).flatten(1, 2) for rows in (sets.weight, sets.bias))
+        return ConvSets(weight, bias)
 
 
 def storage_dtype(parameter: Tensor) -> torch.dtype:

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
-from lorair_kernels import runs_triton
+from lorair_kernels import is_measured, runs_triton
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -26,8 +26,8 @@ class Restorer(nn.Module):
     """The U-Net with its experts: every image is restored by the weights that its gates merge.
 
     ``top_k`` promises how many gates of an image are not zero, None promises nothing. ``backend`` says what computes:
-    ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed batch at once; ``"torch"`` torch; ``"auto"`` torch
-    too, until the kernels have been measured on a GPU.
+    ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed batch at once; ``"torch"`` torch; ``"auto"`` the
+    kernels on a GPU that has a launch file, which says that they were measured there, and torch elsewhere.
 
     By torch, images with equal gates share one merged weight set, so a mixed batch costs what the plain network costs.
     Without gradients what was merged is kept for the next call, by torch at most ``cache_size`` sets, until a parameter
@@ -111,12 +111,13 @@ class Restorer(nn.Module):
             self._merged_from = source
 
     def _runs_fused(self, images: Tensor) -> bool:
-        if self.backend == "triton" and not runs_triton(images):
+        able = runs_triton(images)
+        if self.backend == "triton" and not able:
             raise ValueError(
                 f"backend 'triton' needs the triton package and an NVIDIA GPU of compute capability 8.0 or above; "
                 f"got images of {images.dtype} on {images.device} (backend 'auto' takes torch there)"
             )
-        return self.backend == "triton"  # "auto" takes the kernels once they have been measured on a GPU
+        return self.backend == "triton" or (self.backend == "auto" and able and is_measured(images.device))
 
     def _fused_restorer(self) -> "FusedRestorer":
         from lorair.fused import FusedRestorer

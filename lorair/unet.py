@@ -162,6 +162,10 @@ class RestorationNet(nn.Module):
             x = down(x)
         x = self.middle(x, prior)
         for up, decoder in zip(self.ups, self.decoders, strict=True):
-            x = F.pixel_shuffle(up(x), 2) + skips.pop()
+            x = self.upscaled(up, x, skips.pop())
             x = decoder(x, prior)
         return (self.ending(x) + padded)[..., :height, :width]
+
+    def upscaled(self, up: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
+        """[B, C, H, W] and its skip connection [B, C/2, 2H, 2W] -> the latter's shape."""
+        return F.pixel_shuffle(up(x), 2) + skip

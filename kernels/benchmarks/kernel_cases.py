@@ -56,6 +56,8 @@ def kernel_cases(config: ModelConfig, device: str, size: int = 1024) -> list[Cas
         pointwise_case(width, size // 2, device),
         pointwise_case(deep * width, size // deep, device),
         product_case(deep * width, size // deep, device),
+        down_case(width, size // 2, device),
+        up_case(2 * width, size // 4, device),
         depthwise_case(width, size // 2, device),
         depthwise_case(deep * width, size // deep, device),
         feed_forward_case(width, size // 2, device),
@@ -131,6 +133,34 @@ def product_case(channels: int, side: int, device: str) -> Case:
     x, weight, bias, _ = arguments
     cublas = Form(F.linear, (x, weight[0], bias[0].to(DTYPE)), PEER * TOLERANCE[DTYPE], "graph")
     return replace(case, forms={**case.forms, "cuBLAS": cublas})
+
+
+def down_case(channels: int, side: int, device: str) -> Case:
+    """The 2x2 convolution of stride 2 that follows a level, C -> 2C."""
+    x = torch.randn(1, side, side, channels, device=device).to(DTYPE)
+    _, weight, bias, index = _pointwise_inputs(4 * channels, 1, device)
+    weight, bias = weight[:, : 2 * channels].contiguous(), bias[:, : 2 * channels].contiguous()
+    kernel = partial(pointwise, squares="read")
+    plain = partial(reference.pointwise, normalised=False, residual=None, gated=False, squares="read")
+    work = convolution_work((side // 2) ** 2, 4 * channels, 2 * channels, DTYPE.itemsize)
+    return _map_case("pointwise, down", x, work, kernel, plain, (x, weight, bias, index))
+
+
+def up_case(channels: int, side: int, device: str) -> Case:
+    """The 1x1 convolution that precedes a level, C -> 2C, with pixel shuffle and skip connection."""
+    x, weight, bias, index = _pointwise_inputs(channels, side, device)
+    skip = torch.randn(1, 2 * side, 2 * side, channels // 2, device=device).to(DTYPE)
+
+    def kernel(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor, skip: Tensor) -> Tensor:
+        return pointwise(x, weight, bias, index, None, skip, squares="write")
+
+    def plain(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor, skip: Tensor) -> Tensor:
+        return reference.pointwise(
+            x, weight, bias, index, normalised=False, residual=skip, gated=False, squares="write"
+        )
+
+    work = convolution_work(side**2, channels, 2 * channels, DTYPE.itemsize, added=True)
+    return _map_case("pointwise, up", x, work, kernel, plain, (x, weight, bias, index, skip))
 
 
 def depthwise_case(channels: int, side: int, device: str) -> Case:

@@ -57,13 +57,13 @@ class RestorerCases:
         gates, first = bank[torch.arange(batch, device=self.device) % experts], bank[:1].expand(batch, -1)
         soft = torch.rand(batch, experts, device=self.device).softmax(1)
         half = images.to(DTYPE).contiguous(memory_format=torch.channels_last), prior.to(DTYPE)
-        forms = {"fused, mixed experts": Form(self.by_bank, (*half, gates.to(DTYPE)), TOLERANCE)}
+        forms = {"fused, mixed experts": Form(self.by_bank, (*half, gates.to(DTYPE)), TOLERANCE, "own graphs")}
         for name, call, routed in (
             ("fused, plain network", self.by_bank, first),
             ("fused, soft gates", self.by_image, soft),
         ):
             expected = partial(self.restored, images, prior, routed)
-            forms[name] = Form(call, (*half, routed.to(DTYPE)), TOLERANCE, expected=expected)
+            forms[name] = Form(call, (*half, routed.to(DTYPE)), TOLERANCE, "own graphs", expected)
         forms["eager channels_last"] = Form(self.half, (*half, gates.to(DTYPE)), TOLERANCE)
         if self.config.restorer.local_window is None and batch * size**2 <= PUBLISHED_PIXELS:
             forms["published, float32"] = Form(self.published, (images, prior, gates), TOLERANCE)

@@ -13,6 +13,7 @@ import torch
 from goals import GOALS
 from kernel_cases import kernel_cases
 from lorair_kernels.backend import has_triton
+from lorair_kernels.launch import FOLDER_VARIABLE, SHIPPED, config_file, file_name
 from measure import Case, check, measure, measured_ceilings, this_machine
 from restorer_cases import RestorerCases, training_case
 from results import Result, append, table_head, table_rows
@@ -73,6 +74,19 @@ def run(file: Path, deadline: float) -> None:
         torch.cuda.empty_cache()
     print(f"\n{'goal, set for an H200':<66}{'target':>9}{'measured':>14}{'ok':>5}")
     print("\n".join(goal.line(results) for goal in GOALS))
+    if any(result.what == "restorer" for result in results):
+        print(f"\n{how_to_adopt(machine.gpu)}")
+
+
+def how_to_adopt(gpu: str) -> str:
+    """What makes ``backend="auto"`` take the kernels on this GPU, to be said where all that was measured was right."""
+    if file := config_file(gpu):
+        return f'Every form was right. LoRAIR\'s backend "auto" takes the kernels on this GPU: {file} is there.'
+    file = f"{SHIPPED / file_name(gpu)}"
+    return (
+        f'Every form was right. Where the kernels are worth it, this makes LoRAIR\'s backend "auto" take them on this '
+        f"GPU (or in a folder that {FOLDER_VARIABLE} names):\n    echo '{{}}' > {file}"
+    )
 
 
 def planned(kernels: list[Case]) -> Iterator[tuple[float, Callable[[], Case]]]:

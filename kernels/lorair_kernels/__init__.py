@@ -8,6 +8,7 @@ from lorair_kernels.gated_lowrank import gated_lowrank
 from lorair_kernels.grouped_weight_grad import grouped_sum, grouped_weight_grad
 from lorair_kernels.merge import PackedExperts, top_expert
 from lorair_kernels.nafblock import BlockWeights, naf_block
+from lorair_kernels.plan import is_measured
 from lorair_kernels.pointwise import pointwise
 from lorair_kernels.reference import expert_delta, local_mean, merge_experts
 from lorair_kernels.tlsc import local_mean_nhwc
@@ -22,6 +23,7 @@ __all__ = [
     "gated_lowrank",
     "grouped_sum",
     "grouped_weight_grad",
+    "is_measured",
     "local_mean",
     "local_mean_nhwc",
     "merge_experts",

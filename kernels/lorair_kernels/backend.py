@@ -23,9 +23,9 @@ def interpreting() -> bool:
 def runs_triton(x: Tensor) -> bool:
     """Whether an operation on x runs in its Triton kernel: on CUDA from Ampere on, or in the interpreter.
 
-    The interpreter's products of bfloat16 are wrong, so they are left to torch there.
+    The interpreter's products of bfloat16 are wrong, so they are left to torch there, and float64 is everywhere.
     """
-    if not has_triton():
+    if not has_triton() or x.dtype.itemsize > 4:
         return False
     if interpreting():
         return x.dtype is not torch.bfloat16

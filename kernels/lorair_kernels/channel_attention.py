@@ -29,8 +29,8 @@ def attention_weights(
     out = following.new_empty(batch, outputs, channels)
     with device_of(sums):
         attention_weights_kernel[(cdiv(outputs, tile.outputs), cdiv(channels, tile.channels), batch)](
-            sums.contiguous(), weight.contiguous(), bias.contiguous(), following.contiguous(), index, out,
-            1 / pixels, channels, outputs, **tile.arguments(),
+            sums.contiguous(), weight.contiguous(), bias.contiguous(), following.contiguous(),
+            index.contiguous(), out, 1 / pixels, channels, outputs, **tile.arguments(),
         )  # fmt: skip
     return out
 

@@ -35,8 +35,8 @@ def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tu
     partial = torch.empty(batch, tiles, channels, dtype=torch.float32, device=x.device)
     with device_of(x):
         depthwise_gate_kernel[(tiles, cdiv(channels, tile.channels), batch)](
-            x.contiguous(), weight.contiguous(), bias.contiguous(), index, y, partial, height, width, channels,
-            **tile.arguments(),
+            x.contiguous(), weight.contiguous(), bias.contiguous(), index.contiguous(), y, partial, height,
+            width, channels, **tile.arguments(),
         )  # fmt: skip
     return y, partial.sum(1)
 
@@ -58,7 +58,7 @@ def depthwise_gate_backward(
         return dx.contiguous(), dweight.float().contiguous()
     from lorair_kernels.depthwise_gate_triton import depthwise_grad_kernel, gate_grad_kernel
 
-    x, weight = x.contiguous(), weight.contiguous()
+    x, weight, index = x.contiguous(), weight.contiguous(), index.contiguous()
     batch, height, width, channels = x.shape
     tile = tile_for(DEPTHWISE_GRAD, x, tokens=height * width, channels=channels)
     tiles = cdiv(height, tile.rows) * cdiv(width, tile.columns)

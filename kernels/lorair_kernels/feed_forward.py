@@ -52,7 +52,7 @@ def feed_forward(x: Tensor, w4: Tensor, b4: Tensor, row_sums: Tensor, w5: Tensor
     with device_of(x):
         feed_forward_kernel[(cdiv(height * width, tile.tokens), batch)](
             x.contiguous(), w4.contiguous(), b4.contiguous(), row_sums.contiguous(), w5.contiguous(), b5.contiguous(),
-            index, y, height * width, **tile.arguments(C=channels, EPS=reference.EPS),
+            index.contiguous(), y, height * width, **tile.arguments(C=channels, EPS=reference.EPS),
         )  # fmt: skip
     return y
 

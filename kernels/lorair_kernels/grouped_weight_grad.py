@@ -28,7 +28,7 @@ def grouped_sum(values: Tensor, index: Tensor, sets: int) -> Tensor:
     numel, tile = out[0].numel(), tile_for(GROUPED_SUM, values)
     with device_of(values):
         grouped_sum_kernel[(cdiv(numel, tile.width), sets)](
-            values.contiguous(), index, out, len(values), numel, **tile.arguments()
+            values.contiguous(), index.contiguous(), out, len(values), numel, **tile.arguments()
         )
     return out
 

@@ -9,7 +9,7 @@ def grouped_weight_grad_kernel(
     x, dy, partial, tokens, channels, outputs,
     OUTPUTS: tl.constexpr, CHANNELS: tl.constexpr, TOKENS: tl.constexpr, PART: tl.constexpr,
 ):  # fmt: skip
-    """partial[image, part] = dy^T x over PART tokens, a multiple of TOKENS; float32 in three tf32 products."""
+    """partial[image, part] = dy^T x over PART tokens; float32 in three tf32 products."""
     part, image = tl.program_id(1), tl.program_id(2).to(tl.int64)
     column_tiles = tl.cdiv(channels, CHANNELS)
     n = tl.program_id(0) // column_tiles * OUTPUTS + tl.arange(0, OUTPUTS)
@@ -18,9 +18,10 @@ def grouped_weight_grad_kernel(
     x += image * tokens * channels
     dy += image * tokens * outputs
     total = tl.zeros((OUTPUTS, CHANNELS), tl.float32)
-    for first in range(part * PART, tl.minimum(part * PART + PART, tokens), TOKENS):
+    end = tl.minimum(part * PART + PART, tokens)
+    for first in range(part * PART, end, TOKENS):
         t = (first + tl.arange(0, TOKENS)).to(tl.int64)
-        here = (t < tokens)[:, None]
+        here = (t < end)[:, None]
         x_tile = tl.load(x + t[:, None] * channels + k[None, :], mask=here & named_k[None, :], other=0.0)
         dy_tile = tl.load(dy + t[:, None] * outputs + n[None, :], mask=here & named_n[None, :], other=0.0)
         total = tl.dot(tl.trans(dy_tile), x_tile, total, input_precision="tf32x3")

@@ -72,15 +72,24 @@ class Row(Generic[TileT]):
 
 @dataclass(frozen=True)
 class Table(Generic[TileT]):
-    """The rows of a kernel, at least one."""
+    """The rows of a kernel, at least one.
+
+    ``covers`` is the size that a tile must hold whole, so a row with such a tile is for no more: channels or ranks.
+    """
 
     kernel: str
     rows: tuple[Row[TileT], ...]
+    covers: str | None = None
+
+
+def file_name(gpu: str) -> str:
+    """What the file of a GPU is called, by torch's name for it."""
+    return gpu.replace(" ", "_").replace("/", "_") + ".json"
 
 
 def config_file(gpu: str) -> Path | None:
     """The file of a GPU by torch's name for it: of the folder that LORAIR_LAUNCH_CONFIGS names, else as shipped."""
-    name = gpu.replace(" ", "_").replace("/", "_") + ".json"
+    name = file_name(gpu)
     folders = [SHIPPED]
     if own := os.environ.get(FOLDER_VARIABLE):
         if not Path(own).is_dir():
@@ -100,12 +109,13 @@ def read_rows(file: Path, tables: Mapping[str, Table[Any]]) -> dict[str, tuple[R
     for kernel, listed in data.items():
         _check(kernel in tables, f"{file}: the kernel", f"one of {', '.join(tables)}", kernel)
         _check(isinstance(listed, list), f"{file}: {kernel}", "a list of rows", listed)
-        tile_type = type(tables[kernel].rows[0].tile)
-        rows[kernel] = tuple(_row(row, tile_type, f"{file}: {kernel}[{i}]") for i, row in enumerate(listed))
+        table = tables[kernel]
+        rows[kernel] = tuple(_row(row, table, f"{file}: {kernel}[{i}]") for i, row in enumerate(listed))
     return rows
 
 
-def _row(data: Any, tile_type: type[TileT], where: str) -> Row[TileT]:  # noqa: ANN401
+def _row(data: Any, table: Table[TileT], where: str) -> Row[TileT]:  # noqa: ANN401
+    tile_type = type(table.rows[0].tile)
     names = [field.name for field in fields(Row)]
     known = isinstance(data, dict) and "tile" in data and set(data) <= set(names)
     _check(known, where, f"an object with a tile and conditions of {', '.join(names[1:])}", data)
@@ -128,6 +138,9 @@ def _row(data: Any, tile_type: type[TileT], where: str) -> Row[TileT]:  # noqa: 
             conditions[name] = tuple(value)
         else:
             _check(type(value) is int and value >= 0, f"{where}.{name}", "a whole number", value)
+    if whole := table.covers:
+        most = conditions.get(whole)
+        _check(most is not None and most <= tile[whole], f"{where}.{whole}", f"at most the tile's, {tile[whole]}", most)
     return Row(tile_type(**tile), **conditions)
 
 

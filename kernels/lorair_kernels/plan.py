@@ -138,6 +138,7 @@ FEED_FORWARD = Table(
         Row(FeedForwardTile(tokens=32, channels=32, hidden=16, warps=4, stages=2), 4, channels=32),
         Row(FeedForwardTile(tokens=32, channels=64, hidden=16, warps=4, stages=2), 4, channels=64),
     ),
+    covers="channels",
 )
 # More ranks than 64 are merged into the weights instead: the merge costs the same for any rank, these products do not.
 GATED_LOWRANK = Table(
@@ -153,6 +154,7 @@ GATED_LOWRANK = Table(
         Row(LowrankTile(tokens=32, outputs=64, channels=16, ranks=32, warps=4, stages=2), 4, ranks=32),
         Row(LowrankTile(tokens=32, outputs=64, channels=16, ranks=64, warps=4, stages=3), 4, ranks=64),
     ),
+    covers="ranks",
 )
 
 TABLES: dict[str, Table[Any]] = {
@@ -167,10 +169,13 @@ TABLES: dict[str, Table[Any]] = {
 def find_tile(
     table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int = 0, channels: int = 0, ranks: int = 0
 ) -> TileT | None:
-    """The tile of a launch on ``x``, or None where no row fits its dtype, its GPU and these sizes."""
-    capability, own = _part(x.device)
+    """The tile of a launch on ``x``, or None where no row fits its dtype, its GPU and these sizes.
+
+    What torch.compile and torch.export trace cannot read a file: it goes by the plan's own rows.
+    """
+    capability, own = (0, None) if torch.compiler.is_compiling() else _part(x.device)
     case = Case(x.dtype.itemsize, capability, gated, tokens, channels, ranks)
-    rows = (*own.get(table.kernel, ()), *table.rows)
+    rows = (*(own or {}).get(table.kernel, ()), *table.rows)
     return next((row.tile for row in rows if row.fits(case)), None)
 
 
@@ -182,11 +187,16 @@ def tile_for(table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int
     return tile
 
 
+def is_measured(device: torch.device) -> bool:
+    """Whether a GPU has a file of its own, be it without rows: the kernels were found worth taking there."""
+    return _part(device)[1] is not None
+
+
 @cache
-def _part(device: torch.device) -> tuple[int, dict[str, tuple[Row[Any], ...]]]:
+def _part(device: torch.device) -> tuple[int, dict[str, tuple[Row[Any], ...]] | None]:
     """A GPU's capability and the rows of its own file, read once; nothing of either for a CPU and the interpreter."""
     if device.type != "cuda" or interpreting():
-        return 0, {}
+        return 0, None
     major, minor = torch.cuda.get_device_capability(device)
     file = config_file(torch.cuda.get_device_name(device))
-    return 10 * major + minor, {} if file is None else read_rows(file, TABLES)
+    return 10 * major + minor, None if file is None else read_rows(file, TABLES)

@@ -20,6 +20,7 @@ def pointwise(
     row_sums: Tensor | None = None,
     residual: Tensor | None = None,
     gated: bool = False,
+    squares: str = "",
 ) -> Tensor:
     """A 1x1 convolution, ``residual + gate(W norm(x) + b)`` with W and b of each image's set, in one launch.
 
@@ -35,36 +36,55 @@ def pointwise(
             (eps 1e-6, the affine folded into weight and bias).
         residual: ``[B, H, W, N]`` with x's dtype, added last; not with ``gated``.
         gated: multiply the two halves of the N channels, leaving N/2.
+        squares: ``"read"`` for a 2x2 convolution of stride 2: x is ``[B, 2H, 2W, K/4]``, and each pixel is made of a
+            square of x's, whose channels follow row by row. ``"write"`` for a pixel shuffle: result and residual are
+            ``[B, 2H, 2W, N/4]``, and each pixel makes such a square.
 
     Returns:
         ``[B, H, W, N]`` or N/2 channels, contiguous, with x's dtype.
     """
-    if weight.dtype != x.dtype or weight.shape[-1] != x.shape[-1] or index.dtype != torch.int32:
+    batch, height, width, channels = x.shape
+    if squares not in ("", "read", "write") or (squares == "read" and (height % 2 or width % 2)):
         raise ValueError(
-            f"weight must be [U, N, {x.shape[-1]}] of {x.dtype} and index int32, for x {tuple(x.shape)}; "
+            f"squares must be '', 'write' or, for even sizes, 'read'; got {squares!r} for {tuple(x.shape)}"
+        )
+    if squares == "read":
+        height, width, channels = height // 2, width // 2, 4 * channels
+    if weight.dtype != x.dtype or weight.shape[-1] != channels or index.dtype != torch.int32:
+        raise ValueError(
+            f"weight must be [U, N, {channels}] of {x.dtype} and index int32, for x {tuple(x.shape)}; "
             f"got {tuple(weight.shape)} of {weight.dtype}, and {index.dtype}"
         )
+    normalised = row_sums is not None
     if not runs_triton(x):
-        y = reference.pointwise(x, weight, bias, index, normalised=row_sums is not None, residual=residual, gated=gated)
-        return y.contiguous()
+        return reference.pointwise(
+            x, weight, bias, index, normalised=normalised, residual=residual, gated=gated, squares=squares
+        ).contiguous()
     from lorair_kernels.pointwise_triton import pointwise_kernel
 
-    batch, height, width, channels = x.shape
-    outputs = weight.shape[1] // (2 if gated else 1)
     tile = tile_for(POINTWISE, x, gated=gated, tokens=height * width, channels=channels)
-    y = x.new_empty(batch, height, width, outputs)
+    y = x.new_empty(_result_shape(x, weight, gated, squares))
+    outputs = weight.shape[1] // (2 if gated else 1)
     programs = cdiv(height * width, tile.tokens) * cdiv(outputs, tile.outputs)
     with device_of(x):
         pointwise_kernel[(programs, batch)](
             x.contiguous(), weight.contiguous(), bias.contiguous(),
             bias if row_sums is None else row_sums.contiguous(),
             x if residual is None else residual.contiguous(),
-            index, y, height * width, channels, outputs,
+            index.contiguous(), y, height * width, width, channels, outputs,
             **tile.arguments(
-                NORMALISED=row_sums is not None, GATED=gated, RESIDUAL=residual is not None, EPS=reference.EPS
+                NORMALISED=normalised, GATED=gated, RESIDUAL=residual is not None, SQUARES=squares, EPS=reference.EPS
             ),
         )  # fmt: skip
     return y
+
+
+def _result_shape(x: Tensor, weight: Tensor, gated: bool, squares: str) -> tuple[int, int, int, int]:
+    batch, height, width, _ = x.shape
+    outputs = weight.shape[1] // (2 if gated else 1)
+    if squares == "read":
+        return batch, height // 2, width // 2, outputs
+    return (batch, 2 * height, 2 * width, outputs // 4) if squares == "write" else (batch, height, width, outputs)
 
 
 @pointwise.register_fake
@@ -76,12 +96,13 @@ def _(
     row_sums: Tensor | None = None,
     residual: Tensor | None = None,
     gated: bool = False,
+    squares: str = "",
 ) -> Tensor:
-    return x.new_empty((*x.shape[:3], weight.shape[1] // (2 if gated else 1)))
+    return x.new_empty(_result_shape(x, weight, gated, squares))
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
-    x, weight, bias, index, row_sums, residual, ctx.gated = inputs
+    x, weight, bias, index, row_sums, residual, ctx.gated, ctx.squares = inputs
     ctx.adds_residual = residual is not None
     ctx.save_for_backward(x, weight, bias, index, row_sums)
 
@@ -90,6 +111,11 @@ def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN40
     """Of z = W norm(x) + b: dnorm = W^T dz, dW = dz^T norm, db = sum of dz; the gate's halves and norm come again."""
     x, weight, bias, index, row_sums = ctx.saved_tensors
     sets, _, channels = weight.shape
+    dresidual = dy if ctx.adds_residual else None
+    if ctx.squares == "read":
+        x = reference.to_squares(x)
+    if ctx.squares == "write":
+        dy = reference.to_squares(dy)
     dz, norm, mean, rstd = dy, x, None, None
     if ctx.gated:
         u, v = pointwise(x, weight, bias, index, row_sums).chunk(2, dim=-1)
@@ -102,11 +128,13 @@ def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN40
         if row_sums is not None:
             only_x = [True, False, False]
             dx = torch.ops.aten.native_layer_norm_backward(dx, x, [channels], mean, rstd, None, None, only_x)[0]
+        if ctx.squares == "read":
+            dx = reference.from_squares(dx)
     if ctx.needs_input_grad[1]:
         dweight = grouped_weight_grad(norm, dz, index, sets).to(weight.dtype)
     if ctx.needs_input_grad[2]:
         dbias = grouped_sum(dz.sum((1, 2), dtype=torch.float32), index, sets).to(bias.dtype)
-    return dx, dweight, dbias, None, None, dy if ctx.adds_residual else None, None
+    return dx, dweight, dbias, None, None, dresidual, None, None
 
 
 pointwise.register_autograd(_backward, setup_context=_save)

@@ -9,9 +9,20 @@ import triton.language as tl
 
 
 @triton.jit
+def in_squares(token, channel, width, channels):
+    """Where channels of tokens lie in an image whose tokens, ``width`` a row, are 2x2 squares of its pixels.
+
+    Two pixels side by side are one row of numbers, so a square is two halves of ``channels``, a row of pixels apart.
+    """
+    half = channels // 2
+    corner = (token // width * (2 * width) + token % width).to(tl.int64) * half
+    return corner[:, None] + (channel // half * (width * half) + channel % half)[None, :]
+
+
+@triton.jit
 def pointwise_kernel(
-    x, weight, bias, row_sums, residual, index, y, tokens, channels, outputs,
-    NORMALISED: tl.constexpr, GATED: tl.constexpr, RESIDUAL: tl.constexpr, EPS: tl.constexpr,
+    x, weight, bias, row_sums, residual, index, y, tokens, width, channels, outputs,
+    NORMALISED: tl.constexpr, GATED: tl.constexpr, RESIDUAL: tl.constexpr, SQUARES: tl.constexpr, EPS: tl.constexpr,
     TOKENS: tl.constexpr, OUTPUTS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """y = residual + gate(norm(x) W^T + bias), each of norm, gate and residual where its flag is set.
@@ -19,7 +30,8 @@ def pointwise_kernel(
     The layer norm waits until after the product: W (x - mean)/std = (W x - mean * rowsum(W))/std, so that the tensor
     cores read x as it is stored. Its moments come from the same loads, joined chunk by chunk (Chan, Golub and
     LeVeque 1983), without the cancellation of a sum of squares. Gated, ``outputs`` counts the products
-    and the weight has twice as many rows: first those of u, then those of v.
+    and the weight has twice as many rows: first those of u, then those of v. SQUARES "read": a token of x is a square
+    of pixels; "write": one of y and residual is.
     """
     image = tl.program_id(1)
     column_tiles = tl.cdiv(outputs, OUTPUTS)
@@ -32,7 +44,7 @@ def pointwise_kernel(
     rows: tl.constexpr = 2 if GATED else 1
     weight_set = tl.load(index + image).to(tl.int64)
     first_pixel = image.to(tl.int64) * tokens + first_token
-    x += first_pixel * channels
+    x += (first_pixel - first_token if SQUARES == "read" else first_pixel) * channels
     weight += weight_set * rows * outputs * channels
     bias += weight_set * rows * outputs
     row_sums += weight_set * rows * outputs
@@ -43,7 +55,11 @@ def pointwise_kernel(
     m2 = tl.zeros((TOKENS,), tl.float32)
     for first in range(0, channels, CHANNELS):
         inside = k < channels - first
-        x_tile = tl.load(x + t[:, None] * channels + (first + k)[None, :], mask=here & inside[None, :], other=0.0)
+        if SQUARES == "read":
+            x_at = x + in_squares(first_token + t, first + k, width, channels)
+        else:
+            x_at = x + t[:, None] * channels + (first + k)[None, :]
+        x_tile = tl.load(x_at, mask=here & inside[None, :], other=0.0)
         w_at = weight + n[:, None] * channels + (first + k)[None, :]
         w_mask = named[:, None] & inside[None, :]
         w_tile = tl.load(w_at, mask=w_mask, other=0.0)
@@ -69,7 +85,10 @@ def pointwise_kernel(
     u += tl.load(bias + n, mask=named, other=0.0)[None, :]
     if GATED:
         u *= v + tl.load(bias + outputs + n, mask=named, other=0.0)[None, :]
-    at = first_pixel * outputs + t[:, None] * outputs + n[None, :]
+    if SQUARES == "write":
+        at = (first_pixel - first_token) * outputs + in_squares(first_token + t, n, width, outputs)
+    else:
+        at = first_pixel * outputs + t[:, None] * outputs + n[None, :]
     mask = here & named[None, :]
     if RESIDUAL:
         u += tl.load(residual + at, mask=mask, other=0.0).to(tl.float32)

@@ -40,6 +40,18 @@ KERNELS: tuple[tuple[str, str, Table[Any]], ...] = (
     ("tlsc_triton", "local_mean", LOCAL_MEAN),
     ("gated_lowrank_triton", "gated_lowrank", GATED_LOWRANK),
 )
+# Before a block's first half and after it, before its second; the restorer's down and up convolutions.
+POINTWISE_FORMS: tuple[dict[str, object], ...] = tuple(
+    {"NORMALISED": normalised, "GATED": gated, "RESIDUAL": residual, "SQUARES": squares, "EPS": EPS}
+    for normalised, gated, residual, squares in (
+        (True, False, False, ""),
+        (False, False, True, ""),
+        (True, True, False, ""),
+        (False, False, False, "read"),
+        (False, False, True, "write"),
+    )
+)
+SQUARES = ("read", "write")
 SIZES = ("tokens", "channels", "outputs", "height", "width")
 STORED = ("x", "weight", "w4", "w5", "a", "b", "following", "residual", "y", "d", "dx", "dy")
 
@@ -57,7 +69,10 @@ class Variant:
     @property
     def label(self) -> str:
         sides = "x".join(str(v) for k, v in self.tile.arguments().items() if k.isupper())
-        return " ".join([self.kernel, self.storage, sides, *(k.lower() for k, v in self.flags.items() if v is True)])
+        forms = (
+            name.lower() if on is True else str(on) for name, on in self.flags.items() if on is True or on in SQUARES
+        )
+        return " ".join([self.kernel, self.storage, sides, *forms])
 
     def argument_type(self, name: str) -> str:
         """Triton's name for an argument's type; the merge kernels read float32 whatever they write."""
@@ -83,9 +98,9 @@ class Resources:
 
 def plan_variants(storages: tuple[str, ...] = tuple(STORAGE)) -> Iterator[Variant]:
     """Every kernel and tile of the plan, in the forms that take most of what the block and the experts use."""
-    for table in (MERGE, GRAD_A, GRAD_B):
-        storage = "fp16" if table is MERGE else "fp32"
-        yield from (Variant("merge_triton", table.kernel, storage, row.tile, {"EXPERTS": 3}) for row in table.rows)
+    for table, written in ((MERGE, storages), (GRAD_A, ("fp32",)), (GRAD_B, ("fp32",))):
+        for storage in written:
+            yield from (Variant("merge_triton", table.kernel, storage, row.tile, {"EXPERTS": 3}) for row in table.rows)
     yield from (Variant("grouped_weight_grad_triton", "grouped_sum", "fp32", r.tile, {}) for r in GROUPED_SUM.rows)
     for storage in storages:
         for module, kernel, table in KERNELS:
@@ -95,9 +110,8 @@ def plan_variants(storages: tuple[str, ...] = tuple(STORAGE)) -> Iterator[Varian
             flags = {"C": row.tile.channels, "EPS": EPS}
             yield Variant("feed_forward_triton", "feed_forward", storage, row.tile, flags)
         for row in rows_of(POINTWISE, storage):
-            for gated, normalised in ((False, True), (False, False), (True, True)):
-                if row.gated in (None, gated):
-                    flags = {"NORMALISED": normalised, "GATED": gated, "RESIDUAL": not normalised, "EPS": EPS}
+            for flags in POINTWISE_FORMS:
+                if row.gated in (None, flags["GATED"]):
                     yield Variant("pointwise_triton", POINTWISE.kernel, storage, row.tile, flags)
 
 

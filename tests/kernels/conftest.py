@@ -31,6 +31,12 @@ def device() -> str:
 
 
 @pytest.fixture
+def routed(device: str) -> Callable[[list[int]], Tensor]:
+    """The weight set of each image as a view, every second number of others."""
+    return lambda sets: torch.tensor(sets, dtype=torch.int32, device=device).repeat_interleave(2)[::2]
+
+
+@pytest.fixture
 def assert_near() -> Callable[..., None]:
     def check(got: Tensor, expected: Tensor, dtype: torch.dtype) -> None:
         assert got.shape == expected.shape

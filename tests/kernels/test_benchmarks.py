@@ -16,7 +16,7 @@ import run
 import torch
 from arithmetic import Ceilings, Work
 from lorair_export.errors import ParityError
-from lorair_kernels import backend
+from lorair_kernels import backend, launch
 from torch.utils.flop_counter import FlopCounterMode
 
 from lorair.config import PRESETS
@@ -104,6 +104,13 @@ def test_a_row_holds_what_its_work_and_time_say(on_cpu):
     assert (row.p20_ms, row.p50_ms, row.p80_ms) == pytest.approx((1.4, 2, 2.6))
     assert (row.gbs, row.tflops, row.fraction_of_roofline) == pytest.approx((4, 3, 1))
     assert (row.peak_mib, row.error, row.psnr_db, row.dtype) == (2, 0, None, "float16")
+
+
+def test_what_is_judged_is_the_call_that_is_timed(on_cpu):
+    """The second: the first of a form that records graphs by itself is no replay."""
+    calls = iter([torch.ones(1), torch.zeros(1)])
+    with pytest.raises(ParityError, match=r"triton is 1\.0e"):
+        measure.measure(case(lambda: next(calls), torch.ones(1)), MACHINE, Ceilings(1, 1), left_out=print)
 
 
 @pytest.mark.parametrize("wrong", [torch.tensor([3.0, 4.01]), torch.tensor([3.0, float("nan")])])
@@ -206,10 +213,11 @@ def test_a_whole_run_measures_every_case(on_cpu, monkeypatch, tmp_path, capsys):
     assert run.main(["--results", str(file)]) == 0
     shown = capsys.readouterr().out
     written = file.read_text().splitlines()[1:]
-    assert sum(line.startswith("GPU,1.2") for line in written) == len(written) == 12 * 3 + 3 + 5 + 5 + 4 + 3 + 6
+    assert sum(line.startswith("GPU,1.2") for line in written) == len(written) == 14 * 3 + 3 + 5 + 5 + 4 + 3 + 6
     for what in ("fused, mixed experts", "published, float32", "torch.compile", "restorer, local mean", "cuBLAS"):
         assert what in shown, what
     assert next(line for line in shown.splitlines() if "goal" in line).split()[-1] == "ok"
+    assert shown.splitlines()[-1] == f"    echo '{{}}' > {launch.SHIPPED / 'GPU.json'}"
     assert run.main(["--results", str(file), "--minutes", "0"]) == 0
     assert file.read_text().splitlines()[1:] == written, "no time, yet rows"
 
@@ -235,7 +243,10 @@ def test_without_a_gpu_it_says_so(monkeypatch, capsys):
 
 
 def test_it_imports_torch_alone():
-    others = ("open_clip", "torchvision", "typer", "rich", "safetensors", "cv2", "PIL", "onnx", "onnxruntime")
+    others = (
+        "open_clip", "torchvision", "typer", "rich", "safetensors", "cv2", "PIL", "onnx", "onnxruntime",
+        "numpy", "pytest",
+    )  # fmt: skip
     script = f"import sys; sys.modules.update(dict.fromkeys({others})); import run, restorer_cases"
     folder = ROOT / "kernels" / "benchmarks"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=folder)

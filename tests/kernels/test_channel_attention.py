@@ -27,8 +27,8 @@ def test_attention_weights(routing, channels, dtype, device, assert_near):
 
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("routing", INDEX)
-def test_gradients(routing, dtype, device, assert_near):
-    index = torch.tensor(INDEX[routing], dtype=torch.int32, device=device)
+def test_views_and_gradients(routing, dtype, device, routed, assert_near):
+    index = routed(INDEX[routing])
     channels, pixels = 22, 50
     sums = pixels * torch.randn(len(index), channels, device=device)
     weight = (torch.randn(SETS, channels, channels, device=device) / 5).to(dtype)
@@ -37,6 +37,7 @@ def test_gradients(routing, dtype, device, assert_near):
     wide_inputs = [t.detach().double().requires_grad_() for t in inputs]
     scaled = attention_weights(*inputs, index, pixels)
     expected = reference.attention_weights(*wide_inputs, index, pixels)
+    assert_near(scaled, expected, dtype)
     grad = torch.randn_like(scaled)
     gradients = torch.autograd.grad(scaled, inputs, grad)
     for got, want, of in zip(gradients, torch.autograd.grad(expected, wide_inputs, grad.double()), inputs, strict=True):

@@ -26,12 +26,17 @@ def test_depthwise_gate(size, channels, dtype, device, assert_near):
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("used", ["y", "sums", "both"])
 @pytest.mark.parametrize(
-    ("size", "channels", "routing"), [((1, 1), 8, [1, 1]), ((8, 16), 32, [2, 0]), ((9, 35), 5, [0, 0, 2])]
+    ("size", "channels", "routing", "used"),
+    [
+        ((1, 1), 8, [1, 1], "both"),
+        ((8, 16), 32, [2, 0], "y"),
+        ((8, 16), 32, [2, 0], "sums"),
+        ((9, 19), 5, [0, 0, 2], "both"),
+    ],
 )
-def test_gradients(size, channels, routing, used, dtype, device, assert_near):
-    index = torch.tensor(routing, dtype=torch.int32, device=device)
+def test_views_and_gradients(size, channels, routing, used, dtype, device, routed, assert_near):
+    index = routed(routing)
     x = torch.randn(len(routing), 2 * channels, *size, device=device).to(dtype).permute(0, 2, 3, 1)
     weight = torch.randn(SETS, 9, 2 * channels, device=device).to(dtype)
     inputs = [t.requires_grad_() for t in (x, weight, torch.randn(SETS, 2 * channels, device=device))]
@@ -39,6 +44,8 @@ def test_gradients(size, channels, routing, used, dtype, device, assert_near):
     chosen = {"y": slice(0, 1), "sums": slice(1, 2), "both": slice(0, 2)}[used]
     results = depthwise_gate(*inputs, index)[chosen]
     expected = reference.depthwise_gate(*wide_inputs, index)[chosen]
+    for got, want in zip(results, expected, strict=True):
+        assert_near(got, want, dtype)
     grads = [torch.randn_like(t) for t in results]
     gradients = torch.autograd.grad(results, inputs, grads)
     for got, want, of in zip(gradients, torch.autograd.grad(expected, wide_inputs, wide(*grads)), inputs, strict=True):

@@ -34,18 +34,17 @@ def test_feed_forward(channels, size, dtype, device, assert_near):
     assert_near(y, in_float64(*arguments, index), dtype)
 
 
-def test_a_map_that_is_not_contiguous(dtype, device, assert_near):
-    index = torch.tensor([1, 1], dtype=torch.int32, device=device)
-    x, *weights = half(24, (6, 5), 2, dtype, device)
-    x = x.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
+def test_views_are_taken_as_they_are(dtype, device, routed, assert_near):
+    index = routed([1, 0])
+    x, *weights = (t.mT.contiguous().mT for t in half(24, (6, 5), 2, dtype, device))
     assert_near(feed_forward(x, *weights, index), in_float64(x, *weights, index), dtype)
 
 
 @pytest.mark.usefixtures("backend")
-def test_gradients(dtype, device):
-    """Two images share a set, one has its own, one set has none."""
-    index = torch.tensor([2, 0, 2], dtype=torch.int32, device=device)
-    x, w4, b4, row_sums, w5, b5 = half(24, (7, 5), 3, dtype, device)
+@pytest.mark.parametrize(("routing", "channels"), [([1, 1], 24), ([2, 0, 1], 33), ([2, 0, 2], 24)])
+def test_gradients(routing, channels, dtype, device, routed):
+    index = routed(routing)
+    x, w4, b4, row_sums, w5, b5 = half(channels, (7, 5), len(routing), dtype, device)
     leaves = [t.requires_grad_() for t in (x, w4, b4, w5, b5)]
     dy = torch.randn_like(x)
     grads = torch.autograd.grad(feed_forward(x, w4, b4, row_sums, w5, b5, index), leaves, dy)
@@ -70,4 +69,6 @@ def test_what_does_not_fit_is_refused():
 
 def test_registered_as_a_torch_operation(device):
     index = torch.tensor([0, 2], dtype=torch.int32, device=device)
-    torch.library.opcheck(feed_forward, (*half(8, (3, 4), 2, torch.float32, device), index))
+    x, w4, b4, row_sums, w5, b5 = half(8, (3, 4), 2, torch.float32, device)
+    learnt = [t.requires_grad_() for t in (x, w4, b4)], [t.requires_grad_() for t in (w5, b5)]
+    torch.library.opcheck(feed_forward, (*learnt[0], row_sums, *learnt[1], index))

@@ -61,9 +61,16 @@ def test_views_are_taken_as_they_are(dtype, device, assert_near):
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize(("experts", "rank"), [(1, 8), (10, 1), (4, 16), (10, 64)])
-def test_gradients(experts, rank, dtype, device):
-    x, weight, bias, a, b, index, gates = layer((7, 5), 24, 20, experts, rank, "soft", dtype, device)
+@pytest.mark.parametrize(
+    ("experts", "rank", "gates", "routing"),
+    [(1, 8, "one-hot", None), (10, 1, "soft", None), (4, 16, "soft", [1, 1, 0]), (10, 64, "one-hot", [7, 7, 7])],
+)
+def test_gradients(experts, rank, gates, routing, dtype, device):
+    """Routed at random, or every slot of an image to the expert that ``routing`` names and those after it."""
+    x, weight, bias, a, b, index, gates = layer((7, 5), 24, 20, experts, rank, gates, dtype, device)
+    if routing is not None:
+        slots = torch.arange(index.shape[1], device=device)
+        index = ((torch.tensor(routing, device=device)[:, None] + slots) % experts).to(torch.int32)
     leaves = [t.requires_grad_() for t in (x, weight, bias, a, b, gates)]
     y, down = gated_lowrank(x, weight, bias, a, b, index, gates, SCALE)
     assert not down.requires_grad
@@ -105,5 +112,6 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_registered_as_a_torch_operation(device):
-    arguments = layer((3, 4), 8, 6, 3, 2, "soft", torch.float32, device)
+    *learnt, index, gates = layer((3, 4), 8, 6, 3, 2, "soft", torch.float32, device)
+    arguments = *(t.requires_grad_() for t in learnt), index, gates.requires_grad_()
     torch.library.opcheck(gated_lowrank, (*arguments, SCALE))

@@ -12,11 +12,11 @@ INDEX = {"identical": [1, 1], "distinct": [2, 0], "skewed": [0, 0, 2]}
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize("routing", INDEX)
 @pytest.mark.parametrize(("size", "channels", "outputs"), [((5, 7), 24, 70), ((16, 16), 70, 16), ((1, 1), 8, 140)])
-def test_weight_grad(size, channels, outputs, routing, dtype, device, assert_near):
+def test_weight_grad(size, channels, outputs, routing, dtype, device, routed, assert_near):
     index = INDEX[routing]
     x = torch.randn(len(index), *size, channels, device=device).to(dtype)
     dy = torch.randn(len(index), outputs, *size, device=device).to(dtype).permute(0, 2, 3, 1)
-    grad = grouped_weight_grad(x, dy, torch.tensor(index, dtype=torch.int32, device=device), SETS)
+    grad = grouped_weight_grad(x, dy, routed(index), SETS)
     expected = torch.zeros(SETS, outputs, channels, dtype=torch.float64, device=device)
     for image, chosen in enumerate(index):
         expected[chosen] += dy[image].double().flatten(0, 1).T @ x[image].double().flatten(0, 1)

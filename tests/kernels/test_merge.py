@@ -55,6 +55,24 @@ def test_sets_of_another_dtype_are_rounded_once(dtype, device):
         assert torch.equal(rounded, exact.to(dtype))
 
 
+@pytest.mark.usefixtures("backend")
+def test_parameters_of_16_bits(dtype, device, assert_near):
+    weights, a, b = ([t.to(dtype) for t in kind] for kind in convolutions(["1x1", "depthwise"], 3, 8, device))
+    inputs = [t.requires_grad_() for t in (*weights, *a, *b, torch.rand(2, 3, device=device).to(dtype))]
+    merged = PackedExperts.pack(weights, a, b, scale=2.0).merge(inputs[-1])
+    wide = [t.detach().double().requires_grad_() for t in inputs]
+    expected = [
+        torch.stack([merge_experts(*(wide[i + 2 * kind] for kind in range(3)), row, 2.0) for row in wide[-1]])
+        for i in range(2)
+    ]
+    grads = [torch.randn_like(t) for t in merged]
+    gradients = torch.autograd.grad(merged, inputs, grads)
+    wanted = torch.autograd.grad(expected, wide, [g.double() for g in grads])
+    for got, want in zip((*merged, *gradients), (*expected, *wanted), strict=True):
+        assert got.dtype == dtype
+        assert_near(got, want, dtype)
+
+
 def test_frozen_weights_and_gates_get_no_gradient(device):
     weights, a, b = convolutions(["1x1"], 2, 3, device)
     a[0].requires_grad_()

@@ -70,7 +70,7 @@ def test_block_with_local_attention(window, device):
     ("routing", "layout", "channels"),
     [("identical", "nhwc", CHANNELS), ("distinct", "channels_last", CHANNELS), ("skewed", "strided", 72)],
 )
-def test_block(routing, layout, channels, dtype, device, assert_near):
+def test_block(routing, layout, channels, dtype, device, routed):
     """72 channels of float32 are too many for the feed-forward half in one launch."""
     block = {name: tensor.to(device) for name, tensor in block_tensors(channels).items()}
     index = INDEX[routing]
@@ -80,7 +80,7 @@ def test_block(routing, layout, channels, dtype, device, assert_near):
         x = x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
     elif layout == "strided":
         x = torch.stack([x, x], dim=-1)[..., 0]
-    y = naf_block(x, BlockWeights.fold(block, dtype), torch.tensor(index, dtype=torch.int32, device=device))
+    y = naf_block(x, BlockWeights.fold(block, dtype), routed(index))
     error = (y.double() - expected).norm() / expected.norm()
     assert error < {torch.float32: 5e-6, torch.float16: 4e-3, torch.bfloat16: 3e-2}[dtype]
 
@@ -121,6 +121,19 @@ def test_the_block_exports_with_free_sizes():
     program = torch.export.export(Block(), example, dynamic_shapes=({0: free, 1: free, 2: free}, {0: free}))
     x, index = torch.randn(3, 4, 7, 8), torch.tensor([2, 0, 1], dtype=torch.int32)
     assert torch.equal(program.module()(x, index), naf_block(x, weights, index))
+
+
+@pytest.mark.filterwarnings("error:Dynamo")
+def test_the_block_and_its_gradient_compile_as_one_graph():
+    weights, index = BlockWeights.fold(block_tensors(8), torch.float32), torch.tensor([2, 0], dtype=torch.int32)
+    x = torch.randn(2, 6, 5, 8, requires_grad=True)
+
+    def block(x):
+        return naf_block(x, weights, index)
+
+    y, expected = torch.compile(block, backend="aot_eager", fullgraph=True)(x), block(x)
+    assert torch.equal(y, expected)
+    assert torch.equal(*(torch.autograd.grad(result.square().sum(), x)[0] for result in (y, expected)))
 
 
 @pytest.mark.gpu

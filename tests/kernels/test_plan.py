@@ -7,9 +7,10 @@ import pytest
 import torch
 from lorair_kernels import launch, plan
 from lorair_kernels.launch import FOLDER_VARIABLE
-from lorair_kernels.plan import DEPTHWISE, POINTWISE, TABLES, find_tile, tile_for
+from lorair_kernels.plan import DEPTHWISE, POINTWISE, TABLES, find_tile, is_measured, tile_for
 
 TILE = {"tokens": 32, "outputs": 256, "channels": 32, "warps": 4, "stages": 5}
+WHOLE = {"tokens": 32, "channels": 64, "hidden": 16, "warps": 4, "stages": 2}
 
 
 def tensor(dtype=torch.float16, device="cuda:0"):
@@ -78,6 +79,18 @@ def test_a_row_for_other_capabilities_is_passed_over(gpu):
     assert tile_for(POINTWISE, tensor()).outputs == 128
 
 
+def test_a_gpu_is_measured_where_it_has_a_file(gpu, monkeypatch):
+    cuda = torch.device("cuda:0")
+    assert not is_measured(cuda)
+    gpu({})
+    plan._part.cache_clear()
+    assert is_measured(cuda) and not is_measured(torch.device("cpu"))
+    assert tile_for(POINTWISE, tensor()).outputs == 128
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    plan._part.cache_clear()
+    assert not is_measured(cuda)
+
+
 def test_a_file_is_read_once(gpu):
     gpu({"pointwise": [{"tile": TILE}]})
     assert tile_for(POINTWISE, tensor()).outputs == 256
@@ -119,6 +132,8 @@ def test_nothing_is_read_for_a_cpu_and_the_interpreter(gpu, monkeypatch, interpr
         ({"pointwise": [{"tile": TILE, "gated": 1}]}, r"gated must be true or false; got 1"),
         ({"pointwise": [{"tile": TILE, "tokens": "64"}]}, r"tokens must be a whole number; got '64'"),
         ({"pointwise": [{"tile": TILE, "capability": 90}]}, r"capability must be the lowest and the highest"),
+        ({"feed_forward": [{"tile": WHOLE}]}, r"feed_forward\[0\].channels must be at most the tile's, 64; got None"),
+        ({"feed_forward": [{"tile": WHOLE, "channels": 65}]}, r"channels must be at most the tile's, 64; got 65"),
     ],
 )
 def test_a_wrong_file_is_refused_with_its_place(gpu, content, said):

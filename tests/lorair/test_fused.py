@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from lorair_kernels import backend as kernels_backend
 from lorair_kernels import runs_triton
 
 from lorair import fused
@@ -40,6 +41,13 @@ def model(make_model, small_config, device, top_k):
 @pytest.fixture
 def device():
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@pytest.fixture
+def kernels_by_torch(monkeypatch):
+    """The kernels' operations by their torch references, which no interpreter slows."""
+    monkeypatch.setattr(kernels_backend, "has_triton", lambda: False)
+    monkeypatch.setattr(restorer_module, "runs_triton", lambda x: True)
 
 
 def restore(model, images, gates, backend):
@@ -125,6 +133,59 @@ def test_a_copy_starts_with_nothing_merged(model, device):
     with torch.no_grad():
         model.restorer.net.ending.weight.mul_(2)
     torch.testing.assert_close(restore(twin, images, gates, "triton"), restored)
+
+
+@pytest.mark.usefixtures("kernels_by_torch")
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_what_was_merged_for_restoring_takes_no_gradient_away(model, device, top_k):
+    images, gates = torch.rand(1, 3, 8, 8, device=device), torch.tensor([[1.0, 0]], device=device)
+    restore(model, images, gates, "triton")
+    prior = torch.randn(1, model.config.router.prior_dim, device=device)
+    model.restorer(images, prior, gates).sum().backward()
+    without = {name for name, p in model.restorer.net.named_parameters() if p.grad is None}
+    restore(model, images, gates, "triton")
+    model.zero_grad()
+    model.restorer.backend = "torch"
+    model.restorer(images, prior, gates).sum().backward()
+    assert without == {name for name, p in model.restorer.net.named_parameters() if p.grad is None}
+
+
+@pytest.mark.usefixtures("kernels_by_torch")
+def test_gates_that_are_learnt_get_their_gradient(model, device):
+    images, prior = torch.rand(2, 3, 8, 8, device=device), torch.randn(2, model.config.router.prior_dim, device=device)
+    gates = torch.tensor([[1.0, 0], [0, 1]], device=device, requires_grad=True)
+    found = []
+    for backend in ("torch", "triton"):
+        model.restorer.backend = backend
+        found += torch.autograd.grad(model.restorer(images, prior, gates).square().sum(), gates)
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.usefixtures("kernels_by_torch")
+@pytest.mark.parametrize("measured", [True, False])
+def test_auto_takes_the_kernels_where_they_were_measured(model, device, monkeypatch, measured):
+    images, gates = torch.rand(1, 3, 8, 8, device=device), torch.tensor([[1.0, 0]])
+    calls = []
+    restored = fused.FusedRestorer.__call__
+    monkeypatch.setattr(fused.FusedRestorer, "__call__", lambda *inputs: calls.append(1) or restored(*inputs))
+    monkeypatch.setattr(restorer_module, "is_measured", lambda asked: measured and asked == images.device)
+    restore(model, images, gates, "auto")
+    assert len(calls) == measured
+    restore(model, images, gates, "torch")
+    assert len(calls) == measured
+    monkeypatch.setattr(restorer_module, "runs_triton", lambda x: False)
+    restore(model, images, gates, "auto")
+    assert len(calls) == measured, "measured, but not able to"
+
+
+@pytest.mark.usefixtures("kernels_by_torch")
+def test_parameters_put_in_the_place_of_others_are_seen(model, make_model, device):
+    images, gates = torch.rand(1, 3, 8, 8, device=device), torch.tensor([[1.0, 0]], device=device)
+    restore(model, images, gates, "triton")
+    other = make_model(seed=1, config=model.config).to(device)
+    model.load_state_dict(other.state_dict(), assign=True)
+    restored = restore(model, images, gates, "triton")
+    torch.testing.assert_close(restored, restore(other, images, gates, "torch"), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.gpu
