@@ -11,8 +11,8 @@ import typer
 
 if TYPE_CHECKING:
     from lorair.runtime import Runtime
-    from lorair_export.latency_cases import Case, Plan
-    from lorair_export.latency_rows import Row
+    from lorair_export.latency.cases import Case, Plan
+    from lorair_export.latency.rows import Row
 
 WIDTH: Final = 120  # in a narrower terminal lines break, where a table would leave figures out
 
@@ -61,7 +61,7 @@ def latency(
     gates and priors are given, and every image of a batch has another expert in turn.
     """
     from lorair.runtime import open_runtime
-    from lorair_export.latency_cases import Part, Plan, Rounds
+    from lorair_export.latency.cases import Part, Plan, Rounds
 
     cases = cases_of(size or ["256x256"], batch or [1])
     runtimes = {target: open_runtime(target, device) for target in model}
@@ -83,10 +83,10 @@ def run(
 
     from lorair.machine import machine_facts
     from lorair_export.errors import ParityError
-    from lorair_export.latency_columns import columns_of, table_of
-    from lorair_export.latency_compare import compared, differences, read_record
-    from lorair_export.latency_report import record_of, write_report
-    from lorair_export.latency_rows import reference_of
+    from lorair_export.latency.columns import columns_of, table_of
+    from lorair_export.latency.compare import compared, differences, read_record
+    from lorair_export.latency.report import record_of, write_report
+    from lorair_export.latency.rows import reference_of
 
     earlier = None if compare is None else read_record(compare)
     reference = reference_of(runtimes)
@@ -111,10 +111,10 @@ def run(
 
 
 def _rows(runtimes: "Mapping[str, Runtime]", targets: Mapping[str, str], case: "Case", plan: "Plan") -> "list[Row]":
-    from lorair_export.cold_start import cold_start
-    from lorair_export.latency import measure
-    from lorair_export.latency_cases import case_batches
-    from lorair_export.latency_rows import reference_of
+    from lorair_export.latency.cases import case_batches
+    from lorair_export.latency.cold_start import cold_start
+    from lorair_export.latency.measure import measure
+    from lorair_export.latency.rows import reference_of
 
     batches = case_batches(case, plan.part, runtimes[reference_of(runtimes)])
     rows = measure(runtimes, batches, plan.rounds, plan.part)
@@ -128,7 +128,7 @@ def _rows(runtimes: "Mapping[str, Runtime]", targets: Mapping[str, str], case: "
 
 def cases_of(sizes: Sequence[str], batches: Sequence[int]) -> "list[Case]":
     """A size is run at every batch, unless it has one of its own in front: ``4x256x384``."""
-    from lorair_export.latency_cases import Case
+    from lorair_export.latency.cases import Case
 
     cases: list[Case] = []
     for text in sizes:

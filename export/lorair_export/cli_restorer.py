@@ -42,8 +42,8 @@ def restorer(
     256x256, where --size asks for nothing else. Every image of a batch has another expert in turn.
     """
     from lorair.config import PRESETS
-    from lorair_export.latency_cases import Part, Plan, Rounds
-    from lorair_export.restorer_bench import opened, prepared
+    from lorair_export.latency.cases import Part, Plan, Rounds
+    from lorair_export.latency.restorer import opened, prepared
 
     cases = cases_of(size or ["512x512", "4x256x256"], [1])
     with TemporaryDirectory() if keep is None else nullcontext(str(keep)) as folder:

@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lorair_export import cli_bench, latency, restorer_bench
+from lorair_export import cli_bench
 from lorair_export.cli_latency import cases_of
-from lorair_export.cold_start import ColdStart, cold_start
-from lorair_export.latency import interleaved, measure
-from lorair_export.latency_cases import Batch, Case, Part, Plan, Rounds, case_batches
-from lorair_export.latency_report import record_of, write_report
+from lorair_export.latency import measure as latency
+from lorair_export.latency import restorer as restorer_bench
+from lorair_export.latency.cases import Batch, Case, Part, Plan, Rounds, case_batches
+from lorair_export.latency.cold_start import ColdStart, cold_start
+from lorair_export.latency.measure import interleaved, measure
+from lorair_export.latency.report import record_of, write_report
 from lorair_export.onnx_profile import milliseconds_by_part
 from lorair_export.published_runtime import PublishedRuntime
 from lorair_export.runtimes import OnnxRuntime
@@ -273,7 +275,7 @@ def test_command_tells_by_its_exit_code(clock, monkeypatch, tmp_path, error, exi
     pytest.importorskip("matplotlib")
     runtimes = {"best.pt": FakeRuntime(clock), "bundle": FakeRuntime(clock, "onnx", error=error)}
     monkeypatch.setattr("lorair.runtime.open_runtime", lambda target, device: runtimes[target])
-    monkeypatch.setattr("lorair_export.cold_start.cold_start", lambda *asked: ColdStart(1.0, 2.0, 3.0, None))
+    monkeypatch.setattr("lorair_export.latency.cold_start.cold_start", lambda *asked: ColdStart(1.0, 2.0, 3.0, None))
     options = ["--size", "32x48", "--size", "64", "--batch", "2", "--iters", "2", "--warmup", "0"]
     models = ["--model", "best.pt", "--model", "bundle"]
     monkeypatch.setattr("sys.argv", ["lorair-bench", "latency", *models, *options, "-o", str(tmp_path)])
@@ -302,7 +304,7 @@ def test_the_restorer_s_command_measures_what_runs_here(top1_model, monkeypatch,
     monkeypatch.setitem(PRESETS, "small", top1_model.config)
     monkeypatch.setattr(restorer_bench, "FORMS", {**forms, "OpenVINO": "nowhere"})
     monkeypatch.setattr(restorer_bench, "open_runtime", open_runtime)
-    monkeypatch.setattr("lorair_export.cold_start.cold_start", lambda *asked: ColdStart(1.0, 2.0, 3.0, None))
+    monkeypatch.setattr("lorair_export.latency.cold_start.cold_start", lambda *asked: ColdStart(1.0, 2.0, 3.0, None))
     kept, report = tmp_path / "kept", tmp_path / "report"
     written = []
     options = ["--model", "small", "--size", "2x64x48", "--local-window", "global", "--iters", "2"]

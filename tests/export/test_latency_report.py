@@ -5,11 +5,11 @@ from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import pytest
-from lorair_export.latency_cases import Case, Part, Plan
-from lorair_export.latency_columns import columns_of
-from lorair_export.latency_compare import compared, differences, read_record
-from lorair_export.latency_report import record_of, write_report
-from lorair_export.latency_rows import Row
+from lorair_export.latency.cases import Case, Part, Plan
+from lorair_export.latency.columns import columns_of
+from lorair_export.latency.compare import compared, differences, read_record
+from lorair_export.latency.report import record_of, write_report
+from lorair_export.latency.rows import Row
 
 MACHINE = {"processor": "a fast one", "cores": 2, "gpu": None, "versions": {"torch": "2.11", "numpy": "2.0"}}
 CASE = Case(64, 48, 2)

@@ -8,7 +8,7 @@ import openvino
 import pytest
 import torch
 from lorair_export.errors import ExportError
-from lorair_export.latency_columns import label
+from lorair_export.latency.columns import label
 from lorair_export.openvino_runtime import OpenVinoRuntime, parts_of
 from lorair_export.parity import TOLERANCES, check, compare, psnr_db
 

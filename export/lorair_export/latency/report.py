@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from lorair_export.latency_cases import Part, Plan
-from lorair_export.latency_chart import drawn
-from lorair_export.latency_columns import Columns, columns_of
-from lorair_export.latency_page import page_of
-from lorair_export.latency_rows import Row
+from lorair_export.latency.cases import Part, Plan
+from lorair_export.latency.chart import drawn
+from lorair_export.latency.columns import Columns, columns_of
+from lorair_export.latency.page import page_of
+from lorair_export.latency.rows import Row
 
 FORMAT: Final = "lorair-latency"
 FORMAT_VERSION: Final = 2

@@ -16,7 +16,7 @@ from lorair.runtime import Runtime, open_runtime
 from lorair_export.bundle import bundle_from_checkpoint
 from lorair_export.errors import ExportError
 from lorair_export.experts_cost import random_restorer
-from lorair_export.latency_cases import Case
+from lorair_export.latency.cases import Case
 from lorair_export.lowering import chosen_lowering
 from lorair_export.manifest import file_sha256, read_bundle
 from lorair_export.onnx import GraphSpec

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lorair.torch_runtime import SCHEME
-from lorair_export.latency_rows import Row
+from lorair_export.latency.rows import Row
 
 PAGE_ONLY: Final = ("calls", "load")
 

@@ -9,7 +9,7 @@ import numpy as np
 from lorair.errors import LorairError
 from lorair.runtime import Runtime
 from lorair_export.bundle_runtime import BundleRuntime
-from lorair_export.latency_cases import Batch, Case, Outputs, Part, outputs_of
+from lorair_export.latency.cases import Batch, Case, Outputs, Part, outputs_of
 from lorair_export.parity import Tolerance, psnr_db, tolerance_for
 
 Pair = tuple[Outputs, Outputs]

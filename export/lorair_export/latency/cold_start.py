@@ -14,7 +14,7 @@ from lorair.machine import peak_rss_mib
 from lorair.router import Routing
 from lorair.runtime import open_runtime
 from lorair_export.errors import ExportError
-from lorair_export.latency_cases import Batch, Part, outputs_of
+from lorair_export.latency.cases import Batch, Part, outputs_of
 
 # Arrays are copied to the other process; tensors would share memory, which a container may have little of.
 Arrays = list[NDArray[np.float32]]

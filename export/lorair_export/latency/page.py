@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from lorair_export.latency_columns import Columns, label
+from lorair_export.latency.columns import Columns, label
 
 STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2.5rem auto; padding: 0 1.5rem }

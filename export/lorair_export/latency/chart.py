@@ -5,8 +5,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from lorair_export.extras import require
-from lorair_export.latency_columns import label
-from lorair_export.latency_rows import Row
+from lorair_export.latency.columns import label
+from lorair_export.latency.rows import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

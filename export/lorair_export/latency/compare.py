@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from lorair_export.latency_columns import Columns, label, ratio, shown
-from lorair_export.latency_report import FORMAT, FORMAT_VERSION
+from lorair_export.latency.columns import Columns, label, ratio, shown
+from lorair_export.latency.report import FORMAT, FORMAT_VERSION
 
 Record = Mapping[str, Any]
 Key = tuple[str, str, int, int, int]

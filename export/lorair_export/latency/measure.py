@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from lorair.runtime import Runtime
-from lorair_export.latency_cases import Batch, Case, Part, Rounds, outputs_of
-from lorair_export.latency_rows import Row, judged, reference_of
+from lorair_export.latency.cases import Batch, Case, Part, Rounds, outputs_of
+from lorair_export.latency.rows import Row, judged, reference_of
 from lorair_export.onnx_profile import graph_part_times
 from lorair_export.runtimes import OnnxRuntime
 
