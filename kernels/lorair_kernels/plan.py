@@ -122,7 +122,8 @@ POINTWISE = Table(
         Row(PointwiseTile(tokens=64, outputs=128, channels=64, warps=4, stages=3), 2, gated=False),
         Row(PointwiseTile(tokens=128, outputs=64, channels=64, warps=8, stages=3), 2, gated=True, tokens=8192),
         Row(PointwiseTile(tokens=64, outputs=64, channels=64, warps=4, stages=3), 2, gated=True),
-        Row(PointwiseTile(tokens=64, outputs=64, channels=16, warps=4, stages=3)),
+        Row(PointwiseTile(tokens=64, outputs=64, channels=16, warps=4, stages=3), gated=False),
+        Row(PointwiseTile(tokens=64, outputs=32, channels=16, warps=4, stages=3), gated=True),
     ),
 )
 
