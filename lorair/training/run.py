@@ -71,7 +71,7 @@ class TrainingRun:
         if "router" in stages and self.recipe["router"].trained == "head" and self.start is None:
             raise TrainingError(
                 "this recipe trains the router's head over a frozen tower, so the tower needs trained weights: "
-                "name a checkpoint that has them with --start"
+                "name a checkpoint that has them with --start, or open_clip's with --clip"
             )
         with joined(self.device) as processes:
             if not processes.first:
