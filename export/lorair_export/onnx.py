@@ -1,6 +1,7 @@
 """A model as ONNX graphs: one that routes and restores, or its parts by the form of routing."""
 
 import ast
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,17 +161,20 @@ def graph_metadata(model: LoRAIR, spec: GraphSpec) -> dict[str, str]:
 def _exported(part: Part, opset: int, device: torch.device) -> torch.onnx.ONNXProgram:
     image, *steering = part.free_dimensions()
     try:
-        program = torch.onnx.export(
-            part.module,
-            part.examples(device),
-            dynamo=True,
-            opset_version=opset,
-            input_names=list(part.inputs),
-            output_names=list(part.outputs),
-            dynamic_shapes=(image, tuple(steering)) if steering else (image,),
-            verbose=False,
-            optimize=False,
-        )
+        with warnings.catch_warnings():
+            # Images, prior and gates share one batch, so one of its names is taken for all: as it should be.
+            warnings.filterwarnings("ignore", "# The axis name: batch will not be used")
+            program = torch.onnx.export(
+                part.module,
+                part.examples(device),
+                dynamo=True,
+                opset_version=opset,
+                input_names=list(part.inputs),
+                output_names=list(part.outputs),
+                dynamic_shapes=(image, tuple(steering)) if steering else (image,),
+                verbose=False,
+                optimize=False,
+            )
         assert program is not None
         _shrink(program.model)
         program.optimize()
