@@ -1,11 +1,13 @@
 """The precision of a bundle's restorers: quantised where it is 8 bits, and held to what was asked."""
 
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lorair_export.audit import checked_shares, weight_mib
@@ -13,7 +15,7 @@ from lorair_export.calibration import Calibration, calibration_images
 from lorair_export.errors import ExportError
 from lorair_export.extras import require
 from lorair_export.graph_session import Feed, save_graph
-from lorair_export.manifest import MANIFEST, Graph, Manifest, file_sha256
+from lorair_export.manifest import MANIFEST, Graph, Manifest, file_sha256, new_bundle, read_bundle, write_manifest
 from lorair_export.parity import TOLERANCES
 from lorair_export.precision import PRECISIONS
 from lorair_export.quantize import Quantised, quantised
@@ -66,6 +68,20 @@ def in_precision(folder: Path, manifest: Manifest, calibration: Calibration) -> 
     return replace(manifest, files=files, numerics=numerics)
 
 
+def bundle_in_8_bits(source: Path, target: Path, precision: str, calibration: Calibration) -> Manifest:
+    """Write the bundle ``target``, replacing it: the float32 graphs of ``source``, their restorers quantised.
+
+    What it restores is not compared with a checkpoint.
+    """
+    with new_bundle(target, overwrite=True) as folder:
+        manifest = read_bundle(source)
+        for name in manifest.files:
+            shutil.copy2(source / name, folder / name)
+        manifest = in_precision(folder, replace(manifest, precision=precision, parity=()), calibration)
+        write_manifest(folder, manifest)
+    return manifest
+
+
 def checked_by(precision: str) -> str:
     """What computes a graph of that precision where no GPU is at hand, in words."""
     if precision == "bf16":
@@ -76,7 +92,7 @@ def checked_by(precision: str) -> str:
 def _quantise(folder: Path, manifest: Manifest, calibration: Calibration) -> dict[str, Quantised]:
     number = PRECISIONS[manifest.precision].eight_bit
     assert number is not None
-    recorded = _feeds(folder, manifest, calibration)
+    recorded = recorded_feeds(folder, manifest, calibration)
     target = TOLERANCES[manifest.precision].psnr_db + MARGIN_DB
     results: dict[str, Quantised] = {}
     for graph in manifest.graphs:
@@ -88,7 +104,7 @@ def _quantise(folder: Path, manifest: Manifest, calibration: Calibration) -> dic
     return results
 
 
-def _feeds(folder: Path, manifest: Manifest, calibration: Calibration) -> Mapping[str, list[Feed]]:
+def recorded_feeds(folder: Path, manifest: Manifest, calibration: Calibration) -> Mapping[str, list[Feed]]:
     """What every graph takes when the calibration images are restored."""
     runtime = RecordingRuntime(folder, manifest)
     low, high = manifest.size_range
@@ -98,11 +114,13 @@ def _feeds(folder: Path, manifest: Manifest, calibration: Calibration) -> Mappin
     for image in images:
         runtime.restore(image, None)
     if manifest.routing is RoutingForm.EXPERTS:
-        # An expert that the router chose for no image is calibrated on all of them.
-        for name in manifest.degradations:
+        # An expert that the router chose for no image is calibrated on all of them, by the priors that they have.
+        for name, gates in zip(manifest.degradations, torch.eye(len(manifest.degradations)), strict=True):
             if not runtime.feeds[expert_graph(name)]:
                 for image in images:
-                    runtime.restore(image, runtime.pin(name, 1))
+                    routing = runtime.route(image)
+                    assert routing is not None
+                    runtime.restore(image, routing._replace(gates=gates[None]))
     if missing := [graph.name for graph in manifest.graphs if not runtime.feeds[graph.name]]:
         raise ExportError(f"no calibration image came to {', '.join(missing)}")
     return runtime.feeds

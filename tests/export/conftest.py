@@ -1,17 +1,16 @@
 """Shared by the export tests: small models, each form of them exported once."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from lorair_export.bundle import bundle_from_checkpoint
-from lorair_export.bundle_precision import in_precision
+from lorair_export.bundle_precision import bundle_in_8_bits
 from lorair_export.calibration import Calibration
 from lorair_export.flavour import Flavour, find_tensorrt
 from lorair_export.lowering import Lowering
-from lorair_export.manifest import Manifest, write_manifest
+from lorair_export.manifest import Manifest
 from lorair_export.onnx import GraphSpec
 from lorair_export.precision import PRECISIONS, chosen_opset
 from lorair_export.routing_form import RoutingForm
@@ -132,9 +131,7 @@ def form_of(request, tmp_path_factory) -> Callable[..., Exported]:
         folder = tmp_path_factory.mktemp(name) / "bundle"
         if PRECISIONS[precision].eight_bit:
             source = get(name)
-            shutil.copytree(source.folder, folder)
-            manifest = in_precision(folder, replace(source.manifest, precision=precision), Calibration(size=3))
-            write_manifest(folder, manifest)
+            manifest = bundle_in_8_bits(source.folder, folder, precision, Calibration(size=3))
             return replace(source, folder=folder, manifest=manifest)
         spec = FORMS[name]
         if precision == "fp32":

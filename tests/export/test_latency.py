@@ -293,8 +293,18 @@ def test_command_tells_by_its_exit_code(clock, monkeypatch, tmp_path, error, exi
 
 def test_the_restorer_s_command_measures_what_runs_here(top1_model, monkeypatch, tmp_path, capfd) -> None:
     pytest.importorskip("matplotlib")
-    forms = {"published": "published:{checkpoint}", "torch": "{checkpoint}", "ONNX Runtime": "{bundle}"}
-    opening = {"published": PublishedRuntime, "checkpoint.safetensors": TorchRuntime, "bundle": OnnxRuntime}
+    forms = {
+        "published": "published:{checkpoint}",
+        "torch": "{checkpoint}",
+        "ONNX Runtime": "{bundle}",
+        "int8": "{int8}",
+    }
+    opening = {
+        "published": PublishedRuntime,
+        "checkpoint.safetensors": TorchRuntime,
+        "bundle": OnnxRuntime,
+        "int8": OnnxRuntime,
+    }
 
     def open_runtime(target, device):
         if target == "nowhere":

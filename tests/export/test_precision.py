@@ -11,6 +11,7 @@ import pytest
 import torch
 from lorair_export import bundle, cli, graph_session
 from lorair_export.audit import checked_shares, convolution_types, multiplication_shares
+from lorair_export.bundle_precision import recorded_feeds
 from lorair_export.calibration import CENTRES, Calibration, Magnitudes, calibration_images
 from lorair_export.cli_precision import calibration_from, precision_lines
 from lorair_export.engine_audit import check_read
@@ -148,6 +149,13 @@ def test_names_of_blocks():
     assert block_of("restorer/net/encoders/1/blocks/0/conv2/down/Conv") == "restorer/net/encoders/1/blocks/0"
     assert block_of("restorer/net/downs/2/base/Conv") == "restorer/net/downs/2"
     assert block_of("restorer/other/Conv") == "restorer/other"
+
+
+def test_an_expert_that_no_image_goes_to_is_calibrated_all_the_same(form_of):
+    """Without mean priors too, from which a degradation could be named."""
+    source = form_of("experts")
+    feeds = recorded_feeds(source.folder, replace(source.manifest, mean_priors=()), Calibration(size=1))
+    assert [len(feeds[graph.name]) > 0 for graph in source.manifest.graphs] == [True] * len(source.manifest.graphs)
 
 
 def test_calibration_images(tmp_path):

@@ -14,10 +14,12 @@ from lorair.errors import RuntimeUnavailableError
 from lorair.model import LoRAIR
 from lorair.runtime import Runtime, open_runtime
 from lorair_export.bundle import bundle_from_checkpoint
+from lorair_export.bundle_precision import bundle_in_8_bits
+from lorair_export.calibration import Calibration
 from lorair_export.errors import ExportError
 from lorair_export.experts_cost import random_restorer
 from lorair_export.latency.cases import Case
-from lorair_export.lowering import chosen_lowering
+from lorair_export.lowering import Lowering, chosen_lowering
 from lorair_export.manifest import file_sha256, read_bundle
 from lorair_export.onnx import GraphSpec
 from lorair_export.routing_form import RoutingForm
@@ -30,7 +32,11 @@ FORMS: Final = {
     "ONNX Runtime": "{bundle}",
     "OpenVINO": "openvino:{bundle}",
     "OpenVINO bf16": "openvino-bf16:{bundle}",
+    "ONNX Runtime int8": "{int8}",
+    "OpenVINO int8": "openvino:{int8}",
 }
+# Images of 192 pixels, the package's photographs.
+CALIBRATED_ON: Final = 8
 
 
 def prepared(model: str, folder: Path, cases: Sequence[Case], local_window: str | None) -> dict[str, str]:
@@ -46,12 +52,17 @@ def prepared(model: str, folder: Path, cases: Sequence[Case], local_window: str 
     checkpoint = random_checkpoint(PRESETS[model]) if model in PRESETS else read_checkpoint(model)
     if local_window is not None:
         checkpoint = pooling_over(checkpoint, local_window)
-    weights, bundle = folder / "checkpoint.safetensors", folder / "bundle"
+    weights, bundle, int8 = folder / "checkpoint.safetensors", folder / "bundle", folder / "int8"
     write_checkpoint(weights, checkpoint)
     spec = spec_for(checkpoint.config, cases)
     if not fits(bundle, weights, spec):
         bundle_from_checkpoint(weights, bundle, spec, [], overwrite=True, on_step=told)
-    return {name: form.format(checkpoint=weights, bundle=bundle) for name, form in FORMS.items()}
+    quantisable = spec.lowering is not Lowering.MERGED  # whose kernels are made in the graph
+    if quantisable and not fits(int8, weights, spec):
+        told("quantising")
+        bundle_in_8_bits(bundle, int8, "int8", Calibration(size=CALIBRATED_ON))
+    forms = {name: form for name, form in FORMS.items() if quantisable or "{int8}" not in form}
+    return {name: form.format(checkpoint=weights, bundle=bundle, int8=int8) for name, form in forms.items()}
 
 
 def opened(targets: Mapping[str, str], device: str) -> dict[str, Runtime]:
