@@ -26,6 +26,10 @@ def restorer(
     local_window: Annotated[
         str | None, typer.Option(metavar="PIXELS|global", help="Pool over this; by default the model's own.")
     ] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(help="What to measure, by the names in the table, torch among them; repeatable, by default all."),
+    ] = None,
     iters: ItersOption = 10,
     warmup: WarmupOption = 1,
     duration: DurationOption = 0.0,
@@ -38,16 +42,16 @@ def restorer(
 ) -> None:
     """Time the restorer without its router, by whatever runs it here, beside the published form in eager torch.
 
-    The published form, torch, torch.compile, ONNX Runtime and OpenVINO in turn, on one 512x512 image and on four of
-    256x256, where --size asks for nothing else. Every image of a batch has another expert in turn.
+    The published form, torch, torch.compile, ONNX Runtime and OpenVINO in turn, in int8 too, on one 512x512 image and
+    on four of 256x256, where --size asks for nothing else. Every image of a batch has another expert in turn.
     """
     from lorair.config import PRESETS
     from lorair_export.latency.cases import Part, Plan, Rounds
-    from lorair_export.latency.restorer import opened, prepared
+    from lorair_export.latency.restorer import FORMS, opened, prepared
 
     cases = cases_of(size or ["512x512", "4x256x256"], [1])
     with TemporaryDirectory() if keep is None else nullcontext(str(keep)) as folder:
-        targets = prepared(model, Path(folder), cases, local_window)
+        targets = prepared(model, Path(folder), cases, local_window, form or list(FORMS))
         runtimes = opened(targets, device)
         about = {
             "model": f"{model}, random weights" if model in PRESETS else model,

@@ -39,7 +39,9 @@ FORMS: Final = {
 CALIBRATED_ON: Final = 8
 
 
-def prepared(model: str, folder: Path, cases: Sequence[Case], local_window: str | None) -> dict[str, str]:
+def prepared(
+    model: str, folder: Path, cases: Sequence[Case], local_window: str | None, names: Sequence[str]
+) -> dict[str, str]:
     """What to open, by the names it is reported under: checkpoint and graphs lie in ``folder``, where they fit already
     they are used again.
 
@@ -48,20 +50,25 @@ def prepared(model: str, folder: Path, cases: Sequence[Case], local_window: str 
         folder: made where it is not there.
         cases: what the graphs must take.
         local_window: pixels, ``global``, or None for the model's own.
+        names: of ``FORMS``; ValueError where another one is among them.
     """
+    if unknown := [name for name in names if name not in FORMS]:
+        raise ValueError(f"--form takes {', '.join(FORMS)}; got {', '.join(unknown)}")
     checkpoint = random_checkpoint(PRESETS[model]) if model in PRESETS else read_checkpoint(model)
     if local_window is not None:
         checkpoint = pooling_over(checkpoint, local_window)
     weights, bundle, int8 = folder / "checkpoint.safetensors", folder / "bundle", folder / "int8"
     write_checkpoint(weights, checkpoint)
     spec = spec_for(checkpoint.config, cases)
-    if not fits(bundle, weights, spec):
+    forms = {name: FORMS[name] for name in names}
+    if spec.lowering is Lowering.MERGED:  # its kernels are made in the graph, and so not quantised
+        forms = {name: form for name, form in forms.items() if "{int8}" not in form}
+    asked = "".join(forms.values())
+    if ("{bundle}" in asked or "{int8}" in asked) and not fits(bundle, weights, spec):
         bundle_from_checkpoint(weights, bundle, spec, [], overwrite=True, on_step=told)
-    quantisable = spec.lowering is not Lowering.MERGED  # whose kernels are made in the graph
-    if quantisable and not fits(int8, weights, spec):
+    if "{int8}" in asked and not fits(int8, weights, spec):
         told("quantising")
         bundle_in_8_bits(bundle, int8, "int8", Calibration(size=CALIBRATED_ON))
-    forms = {name: form for name, form in FORMS.items() if quantisable or "{int8}" not in form}
     return {name: form.format(checkpoint=weights, bundle=bundle, int8=int8) for name, form in forms.items()}
 
 
