@@ -13,6 +13,7 @@ $(READY): pyproject.toml
 	touch $@
 
 demo: $(READY)
+	rm -rf demo
 	$(BIN)/python examples/demo.py demo
 
 # OpenVINO has a process of its own: after it, in one with the rest, a signal's delivery ended in a segmentation fault.

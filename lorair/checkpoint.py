@@ -255,6 +255,9 @@ def _tower_of_clip(name: str, pretrained: str) -> dict[str, Tensor]:
     try:
         visual = open_clip.create_model(name, pretrained=pretrained).visual
     except (RuntimeError, OSError, ValueError) as error:
-        raise CheckpointError(f"open_clip could not load {name} with {pretrained} ({error})") from error
+        raise CheckpointError(
+            f"open_clip could not load {name} with {pretrained} ({' '.join(str(error).split())}); "
+            "without a network, name a file of the weights instead of a tag"
+        ) from error
     assert isinstance(visual, nn.Module)
     return {name: tensor.float() for name, tensor in visual.state_dict().items()}

@@ -99,6 +99,8 @@ def trt(
         raise ValueError("--imgsz, --batch and --tile stand for shapes; give them or --min-, --opt- and --max-shape")
     if shape:
         opt_shape = [f"{batch or 1}x3x{shape[0]}x{shape[1]}"]
+    elif not (batch or min_shape or opt_shape or max_shape):
+        opt_shape = fixed_shapes_of(ckpt)
     profiles = profiles_from(min_shape or [], opt_shape or [], max_shape or [])
     if batch:
         profiles = tuple(with_batch(profile, batch) for profile in profiles)
@@ -177,6 +179,19 @@ def profiles_from(
         )
     shapes = zip(min_shapes, opt_shapes, max_shapes, strict=True)
     return tuple(Profile(*map(shape_from, three)) for three in shapes)
+
+
+def fixed_shapes_of(ckpt: str) -> list[str]:
+    """The one shape of a bundle whose graph takes no other; none of other bundles and of checkpoints."""
+    from lorair_export.manifest import read_bundle
+
+    if not Path(ckpt).is_dir():
+        return []
+    graph = read_bundle(Path(ckpt)).graphs[-1]
+    if graph.shape is None:
+        return []
+    batch = graph.inputs[0].shape[0]
+    return ["x".join(map(str, (batch if isinstance(batch, int) else 1, 3, *graph.shape)))]
 
 
 def with_batch(profile: "Profile", batch: int) -> "Profile":

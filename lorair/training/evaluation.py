@@ -28,6 +28,19 @@ class Quality:
     accuracy: float
 
 
+@dataclass(frozen=True)
+class Validation:
+    """Scores by degradation, higher is better, what they are, and a picture, float32 [3, H, W] in [0, 1]."""
+
+    scores: Mapping[str, float]
+    what: str = "PSNR in dB"
+    grid: Tensor | None = None
+
+    @property
+    def mean(self) -> float:
+        return sum(self.scores.values()) / len(self.scores)
+
+
 class Means:
     """Means of figures over the images of each expert."""
 

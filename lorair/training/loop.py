@@ -5,7 +5,6 @@ state is the weights, the optimiser's moments and the step.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -16,23 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lorair.data import Batch, Batches, loaded
 from lorair.errors import TrainingError
 from lorair.model import LoRAIR
+from lorair.training.evaluation import Validation
 from lorair.training.processes import Processes
 from lorair.training.progress import StageProgress
 from lorair.training.recipes import StageRecipe
 from lorair.training.stages import Stage
 from lorair.training.states import States
-
-
-@dataclass(frozen=True)
-class Validation:
-    """Scores by degradation, higher is better, and a picture of some images, float32 [3, H, W] in [0, 1]."""
-
-    scores: Mapping[str, float]
-    grid: Tensor | None = None
-
-    @property
-    def mean(self) -> float:
-        return sum(self.scores.values()) / len(self.scores)
 
 
 class StageRun:
@@ -145,7 +133,7 @@ def run_stage(
         progress.advance(run.step, loss, rate)
         if run.step % recipe.validate_every == 0 or run.step == recipe.steps:
             validation = validate(run.best_model)
-            progress.report(run.step, loss, validation.scores, validation.grid)
+            progress.report(run.step, loss, validation)
             better, run.best = validation.mean > run.best, max(validation.mean, run.best)
             if processes.first:
                 if better:

@@ -1,14 +1,13 @@
 """What the terminal and TensorBoard show of a stage under way."""
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor
 
 from lorair.training.board import Board
+from lorair.training.evaluation import Validation
 
 
 class StageProgress:
@@ -42,10 +41,11 @@ class StageProgress:
         self._stage, self._first, self._batch_size = stage, step, batch_size
         self._started = time.monotonic()
         self._task = self._bar.add_task(stage, total=steps, completed=step, loss=0.0, rate=0.0, speed=0.0)
-        if self._boards is not None:
-            if self._board is not None:
-                self._board.close()
-            self._board = Board(self._boards / stage, step)
+        if step > 0:
+            self._bar.console.print(f"{stage}: done before" if step == steps else f"{stage}: goes on from step {step}")
+        if self._board is not None:
+            self._board.close()
+        self._board = Board(self._boards / stage, step) if self._boards is not None and step < steps else None
 
     def advance(self, step: int, loss: float, rate: float) -> None:
         speed = (step - self._first) * self._batch_size / (time.monotonic() - self._started)
@@ -53,10 +53,13 @@ class StageProgress:
         if self._board is not None:
             self._board.add_training(step, {"loss": loss, "learning rate": rate, "images per second": speed})
 
-    def report(self, step: int, loss: float, scores: Mapping[str, float], grid: Tensor | None = None) -> None:
-        """Tell of a validation; `grid` is a picture of it, float32 [3, H, W] in [0, 1]."""
-        figures = "  ".join(f"{name} {value:.3f}" for name, value in scores.items())
+    def report(self, step: int, loss: float, validation: Validation) -> None:
+        """Tell of a validation."""
+        figures = "  ".join(f"{name} {value:.3f}" for name, value in validation.scores.items())
         speed = self._bar.tasks[self._task].fields["speed"]
-        self._bar.console.print(f"{self._stage} step {step}  loss {loss:.3f}  {speed:.0f} images/s  {figures}")
+        self._bar.console.print(
+            f"{self._stage} step {step}  loss {loss:.3f}  {speed:.0f} images/s  {validation.what}: {figures}",
+            soft_wrap=True,
+        )
         if self._board is not None:
-            self._board.add_validation(step, scores, grid)
+            self._board.add_validation(step, validation.scores, validation.grid)

@@ -23,9 +23,9 @@ from lorair.machine import machine_facts
 from lorair.model import LoRAIR
 from lorair.training.board import Board
 from lorair.training.data import TrainingData
-from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy, sample_grid
+from lorair.training.evaluation import Validation, mean_priors, quality, restored_psnr, router_accuracy, sample_grid
 from lorair.training.initial import weight_by_frequency
-from lorair.training.loop import StageRun, Validation, run_stage
+from lorair.training.loop import StageRun, run_stage
 from lorair.training.processes import Processes, joined
 from lorair.training.progress import StageProgress
 from lorair.training.recipes import Recipe, StageName, StageRecipe
@@ -176,11 +176,11 @@ class TrainingRun:
 
     def _validated(self, name: StageName, processes: Processes, model: LoRAIR) -> Validation:
         if name == "router":
-            return Validation(router_accuracy(model, self._share(None, processes), processes))
+            return Validation(router_accuracy(model, self._share(None, processes), processes), "accuracy")
         experts = name == "finetune"
         scores = restored_psnr(model, self._share(PERIODIC_CROP, processes), experts, processes)
         grid = sample_grid(model, self.data.validation(PERIODIC_CROP), experts) if processes.first else None
-        return Validation(scores, grid)
+        return Validation(scores, grid=grid)
 
     def _keep(self, name: StageName, before: Checkpoint | None, model: LoRAIR) -> None:
         """Write the stage's checkpoint, with what is known of the stages before it."""

@@ -19,9 +19,9 @@ from lorair.experts import ExpertConv2d
 from lorair.metrics import psnr
 from lorair.model import LoRAIR
 from lorair.training import RECIPES, Photographs, StageRecipe, TrainingRun
-from lorair.training.evaluation import mean_priors, quality, restored_psnr, router_accuracy
+from lorair.training.evaluation import Validation, mean_priors, quality, restored_psnr, router_accuracy
 from lorair.training.initial import weight_by_frequency
-from lorair.training.loop import StageRun, Validation, run_stage
+from lorair.training.loop import StageRun, run_stage
 from lorair.training.processes import ALONE
 from lorair.training.progress import StageProgress
 from lorair.training.stages import STAGES, Stage, psnr_loss
