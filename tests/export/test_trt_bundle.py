@@ -4,7 +4,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from lorair_export import cli
-from lorair_export.cli_trt import profiles_from, shape_from
+from lorair_export.cli_trt import fixed_shapes_of, profiles_from, shape_from
 from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.flavour import Flavour
 from lorair_export.lowering import Lowering
@@ -171,3 +171,8 @@ def test_graph_must_hold_what_is_asked(rtx, merged, monkeypatch, tmp_path, capsy
     target = tmp_path / "bundle"
     assert run(monkeypatch, "--ckpt", str(merged.folder), "-o", str(target), "--backend", "rtx", *options) == 2
     assert words in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_of_one_shape_names_it(form_of, merged) -> None:
+    assert fixed_shapes_of(str(form_of("tiles").folder)) == ["3x3x48x64"]
+    assert fixed_shapes_of(str(merged.folder)) == fixed_shapes_of("default") == []
