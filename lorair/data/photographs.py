@@ -33,6 +33,8 @@ class PhotographFolder(Sequence[Uint8Image]):
     """
 
     def __init__(self, folder: Path, memory_mib: int = 2048) -> None:
+        if not folder.is_dir():
+            raise ImageError(f"{folder} is not a folder; name one that holds photographs")
         self.paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
         if not self.paths:
             raise ImageError(f"no photographs in {folder}; expected files ending in {', '.join(SUFFIXES)}")

@@ -45,6 +45,8 @@ def test_memory_limit_changes_nothing_but_memory(folder: Path) -> None:
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no photographs in"):
         PhotographFolder(tmp_path)
+    with pytest.raises(ImageError, match="is not a folder"):
+        PhotographFolder(tmp_path / "absent")
 
 
 def test_damaged_image_is_named(folder: Path) -> None:
