@@ -43,7 +43,8 @@ def restorer(
     """Time the restorer without its router, by whatever runs it here, beside the published form in eager torch.
 
     The published form, torch, torch.compile, ONNX Runtime and OpenVINO (in bfloat16 and int8 too) in turn, on one
-    512x512 image and on four of 256x256, where --size asks for nothing else. Every image of a batch has another expert in turn.
+    512x512 image and on four of 256x256, where --size asks for nothing else. Every image of a batch has another expert
+    in turn.
     """
     from lorair.config import PRESETS
     from lorair_export.latency.cases import Part, Plan, Rounds
