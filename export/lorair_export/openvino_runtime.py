@@ -1,19 +1,27 @@
 """Running a bundle's graph by OpenVINO on a CPU: `openvino:BUNDLE`, in bfloat16 `openvino-bf16:BUNDLE`."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from lorair.device import resolve_device
 from lorair.errors import RuntimeUnavailableError
+from lorair_export.channels_last import channels_last
 from lorair_export.errors import ExportError
 from lorair_export.extras import require
 from lorair_export.flavour import Bound
+from lorair_export.graph_session import save_graph
 from lorair_export.manifest import Manifest
 from lorair_export.onnx_profile import PARTS
+from lorair_export.quantize import narrow_kernels
 from lorair_export.runtimes import OnnxRuntime, bundle_of
+
+if TYPE_CHECKING:
+    import onnx
 
 PRECISIONS = {"openvino": "f32", "openvino-bf16": "bf16"}
 
@@ -72,16 +80,21 @@ class CompiledGraph:
                 f"{core.get_property('CPU', 'FULL_DEVICE_NAME')} has neither; use openvino:{model.parent}"
             )
 
-        def compiled(source: Path | bytes, hint: str) -> Bound:
+        def compiled(part: "onnx.ModelProto", hint: str) -> Bound:
             options = {
                 "INFERENCE_PRECISION_HINT": hint,
                 "INFERENCE_NUM_THREADS": torch.get_num_threads(),
                 "PERFORMANCE_HINT": "LATENCY",
             }
-            return core.compile_model(core.read_model(source), "CPU", options)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.onnx"
+                save_graph(channels_last(part), path)
+                return core.compile_model(core.read_model(path), "CPU", options)
 
-        parts = [(model, "f32")] if precision == "f32" else parts_of(model, precision)
-        self.steps = [compiled(source, hint) for source, hint in parts]
+        graph = require("onnx").load(model)
+        narrow_kernels(graph)  # on every processor, so that all of them restore alike
+        parts = [(graph, "f32")] if precision == "f32" else parts_of(graph, precision)
+        self.steps = [compiled(part, hint) for part, hint in parts]
 
     def run(self, names: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """The named outputs; requests of its own, so that threads may call at once."""
@@ -92,20 +105,18 @@ class CompiledGraph:
         return [known[name] for name in names]
 
 
-def parts_of(path: Path, precision: str) -> list[tuple[Path | bytes, str]]:
+def parts_of(model: "onnx.ModelProto", precision: str) -> list[tuple["onnx.ModelProto", str]]:
     """The graphs to run in turn, and what each computes in: a graph that routes inside is cut where its router ends.
 
-    Nodes belong to the part that their name begins with, ``router/`` or ``restorer/``. A part is serialised ONNX.
+    Nodes belong to the part that their name begins with, ``router/`` or ``restorer/``.
     """
-    onnx = require("onnx")
-    model = onnx.load(path)
     nodes = {part: [node for node in model.graph.node if node.name.startswith(f"{part}/")] for part in PARTS}
     if not nodes["router"] or not nodes["restorer"]:
-        return [(path, "f32" if nodes["router"] else precision)]
+        return [(model, "f32" if nodes["router"] else precision)]
     routed = {name for node in nodes["router"] for name in node.output}
     taken = sorted(routed.intersection(name for node in nodes["restorer"] for name in node.input))
     images, outputs = ([value.name for value in values] for values in (model.graph.input, model.graph.output))
-    extractor = onnx.utils.Extractor(model)
+    extractor = require("onnx").utils.Extractor(model)
     router = extractor.extract_model(images, sorted({*taken, *routed.intersection(outputs)}))
     restorer = extractor.extract_model([*images, *taken], [name for name in outputs if name not in routed])
-    return [(router.SerializeToString(), "f32"), (restorer.SerializeToString(), precision)]
+    return [(router, "f32"), (restorer, precision)]

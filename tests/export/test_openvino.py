@@ -3,6 +3,7 @@
 import sys
 from types import SimpleNamespace
 
+import onnx
 import onnxruntime
 import openvino
 import pytest
@@ -65,13 +66,13 @@ def test_bfloat16_is_refused_where_the_processor_lacks_it(exported, monkeypatch)
 
 def test_a_graph_cut_after_its_router_computes_the_same(exported):
     """By ONNX Runtime, which runs the whole graph too."""
-    path = exported.folder / "model.onnx"
+    model = onnx.load(exported.folder / "model.onnx")
     image = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1)).numpy()
-    expected = onnxruntime.InferenceSession(str(path)).run(["restored", "gates"], {"image": image})
+    expected = onnxruntime.InferenceSession(model.SerializeToString()).run(["restored", "gates"], {"image": image})
     known = {"image": image}
     hints = []
-    for source, hint in parts_of(path, "bf16"):
-        session = onnxruntime.InferenceSession(source)
+    for part, hint in parts_of(model, "bf16"):
+        session = onnxruntime.InferenceSession(part.SerializeToString())
         names = [value.name for value in session.get_outputs()]
         feeds = {value.name: known[value.name] for value in session.get_inputs()}
         known |= dict(zip(names, session.run(names, feeds), strict=True))
@@ -94,11 +95,11 @@ def test_other_forms_of_routing_restore_what_torch_restores(form_of, form):
 
 def test_of_graphs_apart_only_the_restorer_is_rounded(form_of):
     split, pinned = form_of("split").folder, form_of("pinned").folder
-    paths = [split / "router.onnx", split / "restorer.onnx", pinned / "model.onnx"]
-    assert [parts_of(path, "bf16") for path in paths] == [
-        [(paths[0], "f32")],
-        [(paths[1], "bf16")],
-        [(paths[2], "bf16")],
+    graphs = [onnx.load(path) for path in (split / "router.onnx", split / "restorer.onnx", pinned / "model.onnx")]
+    assert [parts_of(graph, "bf16") for graph in graphs] == [
+        [(graphs[0], "f32")],
+        [(graphs[1], "bf16")],
+        [(graphs[2], "bf16")],
     ]
 
 
@@ -129,3 +130,14 @@ def test_a_report_names_the_runtime_that_was_asked_for():
         "published:best.pt",
         "lorair",
     ]
+
+
+def test_convolutions_of_an_8_bit_bundle_are_computed_in_8_bits(form_of):
+    """By what OpenVINO says of the kernels it took, and within the tolerance of int8 on unseen photographs."""
+    exported = form_of("pinned", "int8")
+    runtime = OpenVinoRuntime.open(f"openvino:{exported.folder}")
+    check(compare(TorchRuntime(exported.model), runtime, examples()[3:5], 1, "rain"), "int8")
+    (step,) = runtime.sessions["model"].steps
+    nodes = [node.get_rt_info() for node in step.get_runtime_model().get_ops()]
+    kernels = [node["primitiveType"].value for node in nodes if "Convolution" in node["layerType"].value]
+    assert sum(kernel.endswith("I8") for kernel in kernels) > 0.8 * len(kernels) > 10

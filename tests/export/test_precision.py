@@ -22,7 +22,13 @@ from lorair_export.manifest import Profile
 from lorair_export.onnx import GraphSpec
 from lorair_export.parity import psnr_db
 from lorair_export.precision import PRECISIONS, able, chosen_opset
-from lorair_export.quantize import block_of, convolutions_of_constants, quantised, with_quantisers
+from lorair_export.quantize import (
+    block_of,
+    convolutions_of_constants,
+    narrow_kernels,
+    quantised,
+    with_quantisers,
+)
 from lorair_export.tensorrt import EngineSpec, engine_from_onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -100,6 +106,25 @@ def test_quantisers_are_those_of_the_standard(name):
     assert convolution_types(model) == dict.fromkeys(nodes, name)
     stored = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     assert stored["w1.quantised"] == stored["w2.quantised"] == number.type and "w1" not in stored
+
+
+def test_products_of_narrow_kernels_fit_in_16_bits_by_pairs():
+    """As 8-bit activations of any sign are 0 to 255 there; and a kernel is off by half of its new step at most."""
+    model = small_graph(opset=20)
+    wide = with_quantisers(model, {node.name for node in convolutions_of_constants(model)}, {"x": 1.0, "z": 1.0}, INT8)
+    narrow = onnx.ModelProto()
+    narrow.CopyFrom(wide)
+    narrow_kernels(narrow)
+    before, after = ({t.name: numpy_helper.to_array(t) for t in m.graph.initializer} for m in (wide, narrow))
+    assert before.keys() == after.keys()
+    for name in ("w1", "w2"):
+        stored, scale = f"{name}.quantised", f"{name}.scale"
+        assert 2 * 255 * np.abs(before[stored].astype(int)).max() > 32767
+        assert 2 * 255 * np.abs(after[stored].astype(int)).max() <= 32767
+        step = after[scale].reshape(-1, 1, 1, 1)
+        error = after[stored] * step - before[stored] * before[scale].reshape(-1, 1, 1, 1)
+        assert 0 < np.abs(error / step).max() <= 0.5001
+    assert before["x.scale"] == after["x.scale"]
 
 
 def test_bfloat16_is_computed_as_torch_does():
