@@ -30,13 +30,13 @@ def main() -> None:
         json.loads(line)
         for line in run("lorair restore", folder / "input", "-o", folder / "restored", "--json").splitlines()
     ]
+    captions = {record["source"]: caption(record, clean) for record in seen}
+    before_after(folder, captions).save(folder / "before-after.jpg", quality=92)
     onnx, rtx = folder / "bundle-onnx", folder / "bundle-rtx"
     run("lorair-export onnx --ckpt default -o", onnx)
     run("lorair-export trt --backend rtx --ckpt", onnx, "-o", rtx)
     run("lorair restore", folder / "input", "-o", folder / "restored-onnx", "--model", onnx)
     run("lorair-bench latency --model default --model", onnx, "--size 256x256 --size 512x512 -o", folder / "latency")
-    captions = {record["source"]: caption(record, clean) for record in seen}
-    before_after(folder, captions).save(folder / "before-after.jpg", quality=92)
     levels = {
         path.name: largest_difference(path, folder / "restored-onnx" / path.name)
         for path in sorted((folder / "restored").iterdir())

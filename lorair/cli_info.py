@@ -10,7 +10,7 @@ import typer
 
 def info(
     path: Annotated[str, typer.Argument(help="A .pt or .safetensors checkpoint.")] = "default",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print it all, as JSON.")] = False,
 ) -> None:
     """Show what a checkpoint is: degradations, sizes, tower, how it was trained and what was measured of it."""
     facts = checkpoint_facts(path)
@@ -18,8 +18,21 @@ def info(
         print(json_format.dumps(facts, indent=2))
         return
     for name, value in facts.items():
-        text = json_format.dumps(value, indent=2) if isinstance(value, dict) else str(value)
-        print(f"{name + ':':<16} " + text.replace("\n", "\n" + 17 * " "))
+        print(f"{name + ':':<16} {in_words(value)}")
+
+
+def in_words(value: object) -> str:
+    """Plain data in one line; of a mapping of mappings no more than its names."""
+    match value:
+        case dict() if value and all(isinstance(inner, dict) for inner in value.values()):
+            return ", ".join(value)
+        case dict():
+            nested = ((name, in_words(inner), isinstance(inner, dict)) for name, inner in value.items())
+            return ", ".join(f"{name} ({words})" if inside else f"{name} {words}" for name, words, inside in nested)
+        case list() | tuple():
+            return " ".join(map(in_words, value))
+        case _:
+            return str(value)
 
 
 def checkpoint_facts(path: str | Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def lorair(monkeypatch, capsys):
 def test_info(lorair, make_model, tmp_path):
     write_checkpoint(tmp_path / "best.pt", checkpoint_of(make_model(), training={"steps": 5}))
     code, out, _ = lorair("info", tmp_path / "best.pt")
-    assert code == 0 and "noise, rain, haze, snow" in out
+    assert code == 0 and "noise, rain, haze, snow" in out and "steps 5" in out and out.count("\n") == 10
     code, out, _ = lorair("info", tmp_path / "best.pt", "--json")
     assert code == 0 and json.loads(out)["training"] == {"steps": 5}
 
