@@ -46,7 +46,9 @@ def channels_last(model: "onnx.ModelProto") -> "onnx.ModelProto":
     graph = onnx_ir.from_proto(model)
     while rules.apply_to_model(graph):  # a split moves up by one node each time
         pass
-    require("onnx_ir.passes.common").LiftConstantsToInitializersPass()(graph)
+    passes = require("onnx_ir.passes.common")
+    passes.RemoveUnusedNodesPass()(graph)  # kernels whose halves are there
+    passes.LiftConstantsToInitializersPass()(graph)
     return onnx_ir.to_proto(graph)
 
 

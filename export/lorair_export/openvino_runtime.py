@@ -17,13 +17,13 @@ from lorair_export.flavour import Bound
 from lorair_export.graph_session import save_graph
 from lorair_export.manifest import Manifest
 from lorair_export.onnx_profile import PARTS
-from lorair_export.quantize import narrow_kernels
+from lorair_export.precision import PRECISIONS
 from lorair_export.runtimes import OnnxRuntime, bundle_of
 
 if TYPE_CHECKING:
     import onnx
 
-PRECISIONS = {"openvino": "f32", "openvino-bf16": "bf16"}
+HINTS = {"openvino": "f32", "openvino-bf16": "bf16"}
 
 
 class OpenVinoRuntime(OnnxRuntime):
@@ -34,14 +34,14 @@ class OpenVinoRuntime(OnnxRuntime):
     def __init__(self, folder: Path, manifest: Manifest, device: str = "cpu", precision: str = "f32") -> None:
         self.inference_precision = precision
         super().__init__(folder, manifest, device)
-        if precision == "bf16":
+        if precision == "bf16" and not PRECISIONS[self.precision].eight_bit:
             self.precision = precision
 
     @classmethod
     def accepts(cls, target: str) -> bool:
         """Whether a target begins with ``openvino:`` or ``openvino-bf16:``."""
         scheme, colon, _ = target.partition(":")
-        return bool(colon) and scheme in PRECISIONS
+        return bool(colon) and scheme in HINTS
 
     @classmethod
     def open(cls, target: str, device: str = "auto") -> "OpenVinoRuntime":
@@ -58,7 +58,7 @@ class OpenVinoRuntime(OnnxRuntime):
         graph = manifest.graphs[0]
         if not graph.file.endswith(".onnx"):
             raise ExportError(f"{path} holds an engine; name its graph: {scheme}:{folder / graph.source}")
-        return cls(folder, manifest, "cpu", PRECISIONS[scheme])
+        return cls(folder, manifest, "cpu", HINTS[scheme])
 
     def _session(self, model: Path, device: torch.device) -> "CompiledGraph":
         return CompiledGraph(model, self.inference_precision)
@@ -89,10 +89,13 @@ class CompiledGraph:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.onnx"
                 save_graph(channels_last(part), path)
-                return core.compile_model(core.read_model(path), "CPU", options)
+                try:
+                    return core.compile_model(core.read_model(path), "CPU", options)
+                except RuntimeError as error:
+                    reason = str(error).strip().splitlines()[-1]
+                    raise RuntimeUnavailableError(f"OpenVINO cannot run {model}: {reason}; try {model.parent}") from error
 
         graph = require("onnx").load(model)
-        narrow_kernels(graph)  # on every processor, so that all of them restore alike
         parts = [(graph, "f32")] if precision == "f32" else parts_of(graph, precision)
         self.steps = [compiled(part, hint) for part, hint in parts]
 

@@ -16,10 +16,15 @@ OPSET = 20
 
 @dataclass(frozen=True)
 class Format:
-    """An 8-bit number format: its name among ONNX's tensor types, and its largest value."""
+    """An 8-bit number format: its name among ONNX's tensor types, its largest value, and the largest of kernels.
+
+    Processors without VNNI multiply int8 by adding two products in 16 bits, where 2 * 255 * 127 saturates and
+    2 * 255 * 64 does not.
+    """
 
     onnx_type: str
     largest: float
+    largest_in_kernels: float
 
     @cached_property
     def type(self) -> int:
@@ -52,8 +57,8 @@ PRECISIONS = {
     "fp32": Precision(),
     "fp16": Precision(torch.float16),
     "bf16": Precision(torch.bfloat16, least_opset=22, least_capability="8.0"),
-    "int8": Precision(eight_bit=Format("INT8", 127), least_share=0.5),
-    "fp8": Precision(eight_bit=Format("FLOAT8E4M3FN", 448), least_opset=19, least_capability="8.9", least_share=0.5),
+    "int8": Precision(eight_bit=Format("INT8", 127, 64), least_share=0.5),
+    "fp8": Precision(eight_bit=Format("FLOAT8E4M3FN", 448, 448), least_opset=19, least_capability="8.9", least_share=0.5),
 }
 
 

@@ -154,26 +154,8 @@ def with_quantisers(
 def quantised_kernel(kernel: NDArray[np.float32], number: Format) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """A kernel [cout, cin, k, k] in 8 bits, and the scale [cout] by which its channels' largest values just fit."""
     largest = np.abs(kernel).reshape(len(kernel), -1).max(1)
-    scales = (np.where(largest > 0, largest, 1) / number.largest).astype(np.float32)
+    scales = (np.where(largest > 0, largest, 1) / number.largest_in_kernels).astype(np.float32)
     return number.rounded(kernel / scales.reshape(-1, 1, 1, 1)), scales
-
-
-def narrow_kernels(model: "onnx.ModelProto") -> None:
-    """Round the int8 kernels of a quantised graph to 7 bits, in place, half as many steps twice as large.
-
-    A processor without VNNI multiplies int8 by adding two products in 16 bits, where 2 * 255 * 127 saturates and
-    2 * 255 * 64 does not. A graph of another precision stays as it is.
-    """
-    onnx = require("onnx")
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type != "DequantizeLinear" or not {*node.input[:2]} <= constants.keys():
-            continue
-        kernel, scale = (constants[name] for name in node.input[:2])
-        if kernel.data_type == onnx.TensorProto.INT8:
-            steps = np.rint(onnx.numpy_helper.to_array(kernel) / 2).astype(np.int8)
-            kernel.CopyFrom(onnx.numpy_helper.from_array(steps, kernel.name))
-            scale.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scale) * 2, scale.name))
 
 
 def _measure(model: "onnx.ModelProto", feeds: Sequence[Feed]) -> Callable[["onnx.ModelProto"], float]:

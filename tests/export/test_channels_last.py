@@ -24,6 +24,7 @@ def test_computes_the_same(form_of, form, precision, graph, splits):
     model = onnx.load(form_of(form, precision).folder / f"{graph}.onnx")
     restated = channels_last(model)
     onnx.checker.check_model(restated, full_check=True)
+    assert (restated.graph.input, restated.graph.output) == (model.graph.input, model.graph.output)
     before, after = operators(model), operators(restated)
     norms = before["LayerNormalization"]
     assert norms > 2 and before["Split"] > 1
