@@ -93,17 +93,17 @@ def checked_graph(bundle: Path, profiles: Sequence[Profile], asked: Mapping[str,
 
 
 def sides_taken(profiles: Sequence[Profile]) -> tuple[int, int]:
-    """The smallest and largest side of images that the largest profile takes, whatever their aspect.
+    """The smallest side of images that a profile takes and the largest that the largest does, whatever their aspect.
 
     A profile of one size takes that alone. ValueError where heights and widths of a range have no size in common.
     """
-    largest = max(profiles, key=lambda profile: profile.max[2] * profile.max[3])
-    if largest.min[2:] == largest.max[2:]:
-        return min(largest.max[2:]), max(largest.max[2:])
+    *others, largest = sorted(profiles, key=lambda profile: profile.max[2] * profile.max[3])
     low, high = max(largest.min[2:]), min(largest.max[2:])
+    if largest.min[2:] == largest.max[2:]:
+        low, high = high, low
     if low > high:
         raise ValueError(f"heights and widths of a profile must overlap, so that a square fits; got {largest}")
-    return low, high
+    return min([low, *(side for profile in others for side in profile.min[2:])]), high
 
 
 def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None) -> Manifest:
@@ -199,8 +199,11 @@ def check_engine(folder: Path, reference: Runtime, photographs: Sequence[Path]) 
     """Compare a bundle's engine with the reference on this GPU and keep the record; ParityError where it misses."""
     manifest = read_bundle(folder)
     runtime = EngineRuntime.open(str(folder))
-    shape = manifest.graphs[-1].shape
-    records = compare(reference, runtime, photographs, manifest.max_batch, manifest.pinned, shape)
+    records = [
+        record
+        for size in manifest.graphs[-1].compared_sizes
+        for record in compare(reference, runtime, photographs, manifest.max_batch, manifest.pinned, size)
+    ]
     check(records, manifest.precision, manifest.graphs[0].inputs[0].dtype)
     manifest = replace(manifest, engine={**manifest.engine, "parity": [asdict(record) for record in records]})
     write_manifest(folder, manifest)

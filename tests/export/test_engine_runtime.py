@@ -22,7 +22,7 @@ class FakeContext:
     """A loaded engine: restored = 1 - image, gates = [0.25, 0.75]; reads and writes by address, as a GPU does."""
 
     def __init__(self) -> None:
-        self.profile, self.shape, self.addresses = None, None, {}
+        self.profile, self.shape, self.addresses, self.ran = None, None, {}, []
 
     def set_optimization_profile_async(self, index: int, stream: int) -> None:
         self.profile, self.shape = index, None
@@ -39,6 +39,7 @@ class FakeContext:
         self.addresses[name] = address
 
     def execute_async_v3(self, stream: int) -> bool:
+        self.ran.append(self.shape)
         image, restored, gates = (self._at(name) for name in ("image", "restored", "gates"))
         restored[:] = [1 - value for value in image]
         gates[:] = [0.25, 0.75] * self.shape[0]
@@ -117,6 +118,47 @@ def test_engine_gets_profile_shapes_and_addresses(bundle, no_cuda_needed) -> Non
     torch.testing.assert_close(restored, 1 - images, rtol=0, atol=1e-7)
     torch.testing.assert_close(gates, torch.tensor([[0.25, 0.75]] * 2))
     assert (context.profile, runtime.size_range) == (1, (16, 96))
+
+
+TWO_SIZES = (Profile(*[(4, 3, 32, 32)] * 3), Profile(*[(1, 3, 64, 64)] * 3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "calls"),
+    [
+        ((4, 3, 32, 32), [(4, 3, 32, 32)]),
+        ((6, 3, 32, 32), [(4, 3, 32, 32)] * 2),
+        ((4, 3, 64, 64), [(1, 3, 64, 64)] * 4),
+        ((1, 3, 24, 32), [(4, 3, 32, 32)]),
+        ((1, 3, 33, 20), [(1, 3, 64, 64)]),
+    ],
+)
+def test_every_size_runs_in_its_profile(bundle, no_cuda_needed, shape, calls) -> None:
+    folder, manifest = bundle
+    manifest = replace(manifest, graphs=(replace(manifest.graphs[0], profiles=TWO_SIZES),))
+    assert manifest.graphs[0].compared_sizes == ((32, 32), (64, 64))
+    context = FakeContext()
+    runtime = EngineRuntime(folder, manifest, Flavour(fake_module(context)), torch.device("cpu"))
+    images = torch.rand(shape)
+    restored, gates = runtime.restore(images, None)
+    torch.testing.assert_close(restored, 1 - images, rtol=0, atol=1e-7)
+    assert (context.ran, len(gates)) == (calls, shape[0])
+
+
+def test_an_image_beyond_every_profile_is_refused(bundle, no_cuda_needed) -> None:
+    runtime = EngineRuntime(*bundle, Flavour(fake_module(FakeContext())), torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"up to 32x32 and up to 64x96 pixels, got 65x32.*--max-shape"):
+        runtime.restore(torch.rand(1, 3, 65, 32), None)
+
+
+def test_an_oblong_graph_is_no_shape_for_tiles(bundle, no_cuda_needed) -> None:
+    folder, manifest = bundle
+    image = replace(manifest.graphs[0].inputs[0], shape=(1, 3, 48, 64))
+    oblong = replace(manifest.graphs[0], inputs=(image,), profiles=(Profile(*[(1, 3, 48, 64)] * 3),))
+    manifest = replace(manifest, graphs=(oblong,))
+    runtime = EngineRuntime(folder, manifest, Flavour(fake_module(FakeContext())), torch.device("cpu"))
+    with pytest.raises(ValueError, match="takes images of 48x64 pixels, got 64x48; export with --imgsz 64,48"):
+        runtime.restore(torch.rand(1, 3, 64, 48), None)
 
 
 def test_engine_routes_inside(bundle, no_cuda_needed) -> None:
