@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from rich.progress import Progress
 
+from lorair.errors import RuntimeUnavailableError
 from lorair.runtime import Runtime
 from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.errors import BuildError, ExportError
@@ -224,7 +225,10 @@ def engine_name(flavour: Flavour, precision: str, targets: Sequence[str], graph:
 
 
 def able_here(precision: str) -> tuple[str]:
-    """The current GPU's compute capability; BuildError where it does not compute in the precision."""
+    """The current GPU's compute capability; BuildError where it does not compute in the precision.
+
+    RuntimeUnavailableError where torch sees no GPU.
+    """
     here = gpu_capability()
     if not able([here], precision):
         raise BuildError(f"this GPU, of compute capability {here}, {unable(precision)}")
@@ -232,6 +236,11 @@ def able_here(precision: str) -> tuple[str]:
 
 
 def gpu_capability() -> str:
-    """The compute capability of the current GPU, as ``"9.0"``."""
+    """The compute capability of the current GPU, as ``"9.0"``; RuntimeUnavailableError where torch sees none."""
+    if not torch.cuda.is_available():
+        raise RuntimeUnavailableError(
+            "classic TensorRT builds for the NVIDIA GPU of this machine, and torch sees none; install a torch with "
+            "CUDA (lorair-export doctor), or use --backend rtx, which builds without a GPU"
+        )
     major, minor = torch.cuda.get_device_capability()
     return f"{major}.{minor}"
