@@ -43,6 +43,10 @@ class Profile:
     def __str__(self) -> str:
         return " .. ".join("x".join(map(str, shape)) for shape in (self.min, self.opt, self.max))
 
+    def takes(self, height: int, width: int) -> bool:
+        """Whether it takes images of this size as they are."""
+        return self.min[2] <= height <= self.max[2] and self.min[3] <= width <= self.max[3]
+
 
 @dataclass(frozen=True)
 class Graph:
