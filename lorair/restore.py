@@ -149,9 +149,10 @@ def pixels_from_tensor(image: Tensor, like: Picture) -> np.ndarray:
     return levels.permute(1, 2, 0).cpu().numpy().astype(dtype)
 
 
-def pad_reflected(image: Tensor, side: int) -> Tensor:
-    """Reflect ``[1, 3, H, W]`` below and to the right, as often as it takes, to ``side`` pixels at least."""
-    for axis in (-2, -1):
+def pad_reflected(image: Tensor, height: int, width: int | None = None) -> Tensor:
+    """Reflect ``[B, 3, H, W]`` below and to the right, as often as it takes, to at least ``height`` and ``width``, by
+    default a square of that."""
+    for axis, side in ((-2, height), (-1, width or height)):
         size = image.shape[axis]
         if size < side:
             period = max(2 * size - 2, 1)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lorair.restore import pad_reflected
 from lorair.router import Routing, pinned_routing
 from lorair_export.manifest import Graph, Manifest
 from lorair_export.routing_form import ROUTER, RoutingForm, expert_graph
@@ -15,8 +16,9 @@ from lorair_export.routing_form import ROUTER, RoutingForm, expert_graph
 class BundleRuntime(ABC):
     """What every runtime of bundles shares; :meth:`run` is its own.
 
-    A batch beyond the graphs' largest runs in parts. Where a graph takes 8-bit images, float32 ones are rounded to
-    levels for it, and its levels are divided by 255 again.
+    A batch beyond the largest for its size runs in parts, and images between an engine's profiles are filled up to
+    one by reflection. Where a graph takes 8-bit images, float32 ones are rounded to levels for it, and its levels are
+    divided by 255 again.
     """
 
     name: ClassVar[str]
@@ -105,33 +107,51 @@ class BundleRuntime(ABC):
         eight_bit = graph.inputs[0].dtype == "uint8"
         if eight_bit:
             images = images.mul(255).round().clamp(0, 255).to(torch.uint8)
-        columns = [tensor.split(self.manifest.max_batch) for tensor in {**inputs, "image": images}.values()]
+        profiles = graph.profiles_for(*images.shape[-2:])
+        most = max((profile.max[0] for profile in profiles), default=self.manifest.max_batch)
+        columns = [tensor.split(most) for tensor in {**inputs, "image": images}.values()]
         parts = [self._run_filled(graph, dict(zip(inputs, part, strict=True))) for part in zip(*columns, strict=True)]
         outputs = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
         return {name: value.float() / 255 if value.dtype == torch.uint8 else value for name, value in outputs.items()}
 
     def _run_filled(self, graph: Graph, part: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One call, its batch filled up with the last row where the graph's is fixed."""
-        count = len(part["image"])
-        missing = (graph.fixed_batch or count) - count
+        """One call, filled up where the graph takes no fewer: its batch with the last row, its images by reflection."""
+        count, _, height, width = part["image"].shape
+        least = (graph.fixed_batch or 1, 3, 1, 1)
+        least = next((p.min for p in graph.profiles_for(height, width) if count <= p.max[0]), least)
+        missing = max(least[0] - count, 0)
+        part = {**part, "image": pad_reflected(part["image"], least[2], least[3])}
         filled = {name: torch.cat([rows, *[rows[-1:]] * missing]).contiguous() for name, rows in part.items()}
-        return {name: rows[:count] for name, rows in self.run(graph, filled).items()}
+        outputs = {name: rows[:count] for name, rows in self.run(graph, filled).items()}
+        return {name: rows[..., :height, :width] if rows.ndim == 4 else rows for name, rows in outputs.items()}
 
 
 def _holds(graph: Graph, images: Tensor) -> bool:
+    height, width = images.shape[-2:]
+    if graph.profiles:
+        return bool(graph.profiles_for(height, width))
     low, high = graph.size_range
-    sides = tuple(images.shape[-2:])
-    return sides == graph.shape if graph.shape else low <= min(sides) and max(sides) <= high
+    return (height, width) == graph.shape if graph.shape else low <= min(height, width) and max(height, width) <= high
 
 
 def _check(images: Tensor, graph: Graph) -> None:
     if images.ndim != 4 or images.shape[1] != 3 or not len(images) or images.dtype != torch.float32:
         raise ValueError(f"images must be float32 [B, 3, H, W]; got {images.dtype} {tuple(images.shape)}")
     if not _holds(graph, images):
-        low, high = graph.size_range
-        taken = "images of {}x{}".format(*graph.shape) if graph.shape else f"sides of {low} to {high}"
         height, width = images.shape[-2:]
-        raise ValueError(
-            f"the graph takes {taken} pixels, got {height}x{width}; restore larger images in tiles (--tile), or "
-            "export with other --min-size and --max-size"
-        )
+        raise ValueError(f"the graph takes {_taken(graph)}, got {height}x{width}; {_advice(graph, height, width)}")
+
+
+def _taken(graph: Graph) -> str:
+    if graph.shape:
+        return "images of {}x{} pixels".format(*graph.shape)
+    if graph.profiles:
+        return "images of " + " and ".join("up to {}x{}".format(*p.max[2:]) for p in graph.profiles) + " pixels"
+    return "sides of {} to {} pixels".format(*graph.size_range)
+
+
+def _advice(graph: Graph, height: int, width: int) -> str:
+    if graph.shape and graph.shape[0] != graph.shape[1]:  # tiles are squares
+        return f"export with --imgsz {height},{width} for such images, or with --tile for images of any size"
+    bounds = "shape" if graph.profiles else "size"
+    return f"restore larger images in tiles (--tile), or export with other --min-{bounds} and --max-{bounds}"

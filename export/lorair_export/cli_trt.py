@@ -92,7 +92,15 @@ def trt(
     from lorair_export.manifest import new_bundle, refuse_existing
     from lorair_export.runtimes import OnnxRuntime
     from lorair_export.tensorrt import EngineSpec, check_spec, checked_targets
-    from lorair_export.trt_bundle import add_engine, check_engine, checked_graph, graph_for, runs_here, sides_taken
+    from lorair_export.trt_bundle import (
+        able_here,
+        add_engine,
+        check_engine,
+        checked_graph,
+        graph_for,
+        runs_here,
+        sides_taken,
+    )
 
     shape = fixed_shape(imgsz, tile)
     if (shape or batch) and (min_shape or opt_shape or max_shape):
@@ -141,6 +149,8 @@ def trt(
             told["profiles"] = list(map(str, profiles))
             out.give(told, lines_of(told))
             return
+        if not flavour.compute_capabilities:
+            able_here(chosen.precision)  # an error now, not after minutes of exporting
         began = perf_counter()
         with new_bundle(output, overwrite) as folder, out.progress() as progress:
             on_step = out.steps(progress)

@@ -35,12 +35,12 @@ def verify(
         photographs = photographs_in(photos)
         reference, runtime = open_runtime(model, "cpu"), open_runtime(bundle, device)
         precision = getattr(runtime, "precision", "fp32")
-        pinned, shape, io = None, None, "float32"
+        pinned, sizes, io = None, (None,), "float32"
         if isinstance(runtime, BundleRuntime):
             graphs = runtime.manifest.graphs
-            pinned, shape, io = runtime.manifest.pinned, graphs[-1].shape, graphs[0].inputs[0].dtype
+            pinned, sizes, io = runtime.manifest.pinned, graphs[-1].compared_sizes, graphs[0].inputs[0].dtype
         tolerance = tolerance_for(precision, io)
-        records = compare(reference, runtime, photographs, batch, pinned, shape)
+        records = [record for size in sizes for record in compare(reference, runtime, photographs, batch, pinned, size)]
         lines = [
             f"{record.height}x{record.width} {', '.join(record.photographs)}: {record.psnr_db:.1f} dB, at most "
             f"{record.max_levels:.2f} of 255, gates off by {record.gates_difference:.1e}"

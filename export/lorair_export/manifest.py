@@ -43,6 +43,10 @@ class Profile:
     def __str__(self) -> str:
         return " .. ".join("x".join(map(str, shape)) for shape in (self.min, self.opt, self.max))
 
+    def takes(self, height: int, width: int) -> bool:
+        """Whether it takes images of this size as they are."""
+        return self.min[2] <= height <= self.max[2] and self.min[3] <= width <= self.max[3]
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -73,6 +77,23 @@ class Graph:
         """The images' height and width where they are fixed, else None."""
         height, width = self.inputs[0].shape[-2:]
         return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+    @property
+    def compared_sizes(self) -> tuple[tuple[int, int] | None, ...]:
+        """Heights and widths at which it is compared with a model: the usual ones of several profiles, between which
+        images are filled up; else the fixed one, or None for any in ``size_range``."""
+        usual = dict.fromkeys(profile.opt[2:] for profile in self.profiles)
+        return tuple(usual) if len(self.profiles) > 1 else (self.shape,)
+
+    def profiles_for(self, height: int, width: int) -> list[Profile]:
+        """An engine's profiles that take images of this size, filled up to their smallest: those with least to fill."""
+
+        def filled(profile: Profile) -> int:
+            return max(height, profile.min[2]) * max(width, profile.min[3])
+
+        holding = [profile for profile in self.profiles if height <= profile.max[2] and width <= profile.max[3]]
+        least = min(map(filled, holding), default=0)
+        return [profile for profile in holding if filled(profile) == least]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from rich.progress import Progress
 
+from lorair.errors import RuntimeUnavailableError
 from lorair.runtime import Runtime
 from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.errors import BuildError, ExportError
@@ -93,17 +94,17 @@ def checked_graph(bundle: Path, profiles: Sequence[Profile], asked: Mapping[str,
 
 
 def sides_taken(profiles: Sequence[Profile]) -> tuple[int, int]:
-    """The smallest and largest side of images that the largest profile takes, whatever their aspect.
+    """The smallest side of images that a profile takes and the largest that the largest does, whatever their aspect.
 
     A profile of one size takes that alone. ValueError where heights and widths of a range have no size in common.
     """
-    largest = max(profiles, key=lambda profile: profile.max[2] * profile.max[3])
-    if largest.min[2:] == largest.max[2:]:
-        return min(largest.max[2:]), max(largest.max[2:])
+    *others, largest = sorted(profiles, key=lambda profile: profile.max[2] * profile.max[3])
     low, high = max(largest.min[2:]), min(largest.max[2:])
+    if largest.min[2:] == largest.max[2:]:
+        low, high = high, low
     if low > high:
         raise ValueError(f"heights and widths of a profile must overlap, so that a square fits; got {largest}")
-    return low, high
+    return min([low, *(side for profile in others for side in profile.min[2:])]), high
 
 
 def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None) -> Manifest:
@@ -199,8 +200,11 @@ def check_engine(folder: Path, reference: Runtime, photographs: Sequence[Path]) 
     """Compare a bundle's engine with the reference on this GPU and keep the record; ParityError where it misses."""
     manifest = read_bundle(folder)
     runtime = EngineRuntime.open(str(folder))
-    shape = manifest.graphs[-1].shape
-    records = compare(reference, runtime, photographs, manifest.max_batch, manifest.pinned, shape)
+    records = [
+        record
+        for size in manifest.graphs[-1].compared_sizes
+        for record in compare(reference, runtime, photographs, manifest.max_batch, manifest.pinned, size)
+    ]
     check(records, manifest.precision, manifest.graphs[0].inputs[0].dtype)
     manifest = replace(manifest, engine={**manifest.engine, "parity": [asdict(record) for record in records]})
     write_manifest(folder, manifest)
@@ -221,7 +225,10 @@ def engine_name(flavour: Flavour, precision: str, targets: Sequence[str], graph:
 
 
 def able_here(precision: str) -> tuple[str]:
-    """The current GPU's compute capability; BuildError where it does not compute in the precision."""
+    """The current GPU's compute capability; BuildError where it does not compute in the precision.
+
+    RuntimeUnavailableError where torch sees no GPU.
+    """
     here = gpu_capability()
     if not able([here], precision):
         raise BuildError(f"this GPU, of compute capability {here}, {unable(precision)}")
@@ -229,6 +236,11 @@ def able_here(precision: str) -> tuple[str]:
 
 
 def gpu_capability() -> str:
-    """The compute capability of the current GPU, as ``"9.0"``."""
+    """The compute capability of the current GPU, as ``"9.0"``; RuntimeUnavailableError where torch sees none."""
+    if not torch.cuda.is_available():
+        raise RuntimeUnavailableError(
+            "classic TensorRT builds for the NVIDIA GPU of this machine, and torch sees none; install a torch with "
+            "CUDA (lorair-export doctor), or use --backend rtx, which builds without a GPU"
+        )
     major, minor = torch.cuda.get_device_capability()
     return f"{major}.{minor}"

@@ -67,10 +67,14 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
     batched = graph.fixed_batch is None
     _add_tensors(config.input, graph.inputs, batched)
     _add_tensors(config.output, graph.outputs, batched)
+    tile = model.service.tile
+    profiles = {str(i): profile for i, profile in enumerate(graph.profiles) if profile.takes(tile, tile)}
     if batched:
-        _batch(config, min(model.service.max_batch, manifest.max_batch), model)
+        most = max((profile.max[0] for profile in profiles.values()), default=manifest.max_batch)
+        _batch(config, min(model.service.max_batch, most), model)
     on_cpu = model.service.device == "cpu"
-    config.instance_group.add(count=model.service.instances or 1, kind="KIND_CPU" if on_cpu else "KIND_AUTO")
+    kind = "KIND_CPU" if on_cpu else "KIND_AUTO"
+    config.instance_group.add(count=model.service.instances or 1, kind=kind, profile=profiles)
     if backend == "tensorrt":
         version = manifest.engine["version"]
         tag = tag_for(version) or f"the one whose release notes name TensorRT {version}"

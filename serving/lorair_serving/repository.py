@@ -96,8 +96,10 @@ def _write_bundle(bundle: Path, folder: Path, service: Service, backend: str) ->
             f"{bundle}: the service sends any number of float32 images; export with --io float32, no --batch"
         )
     low, high = manifest.size_range
-    if not low <= service.tile <= high:
-        raise ValueError(f"{bundle} takes images of {low} to {high} pixels a side; choose --tile within that")
+    as_is = [profile.takes(service.tile, service.tile) for profile in graph.profiles]
+    if not low <= service.tile <= high or (as_is and not any(as_is)):
+        taken = ", ".join(map(str, graph.profiles)) or f"{low} to {high} pixels a side"
+        raise ValueError(f"{bundle} takes images of {taken}; choose --tile within that")
     if backend != "auto":
         service = _for_python(service)
     artefact = graph.file if backend == "auto" else "bundle"

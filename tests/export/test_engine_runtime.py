@@ -1,13 +1,14 @@
 import ctypes
 import math
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from lorair_export.engine_runtime import EngineRuntime, profile_for
+from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.flavour import Flavour
+from lorair_export.loaded_engine import KEPT_SHAPES, profile_for
 from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
 from lorair_export.routing_form import RoutingForm
 
@@ -22,7 +23,8 @@ class FakeContext:
     """A loaded engine: restored = 1 - image, gates = [0.25, 0.75]; reads and writes by address, as a GPU does."""
 
     def __init__(self) -> None:
-        self.profile, self.shape, self.addresses = None, None, {}
+        self.profile, self.shape, self.addresses, self.ran = None, None, {}, []
+        self.recording = None
 
     def set_optimization_profile_async(self, index: int, stream: int) -> None:
         self.profile, self.shape = index, None
@@ -39,14 +41,22 @@ class FakeContext:
         self.addresses[name] = address
 
     def execute_async_v3(self, stream: int) -> bool:
-        image, restored, gates = (self._at(name) for name in ("image", "restored", "gates"))
-        restored[:] = [1 - value for value in image]
-        gates[:] = [0.25, 0.75] * self.shape[0]
+        if self.recording is not None:
+            addresses = dict(self.addresses)
+            self.recording.append(lambda: self._compute(addresses))
+            return stream == 7
+        self.ran.append(self.shape)
+        self._compute(self.addresses)
         return stream == 7
 
-    def _at(self, name: str):
+    def _compute(self, addresses: dict[str, int]) -> None:
+        image, restored, gates = (self._at(name, addresses) for name in ("image", "restored", "gates"))
+        restored[:] = [1 - value for value in image]
+        gates[:] = [0.25, 0.75] * self.shape[0]
+
+    def _at(self, name: str, addresses: dict[str, int]):
         shape = self.shape if name == "image" else self.get_tensor_shape(name)
-        return (ctypes.c_float * math.prod(shape)).from_address(self.addresses[name])
+        return (ctypes.c_float * math.prod(shape)).from_address(addresses[name])
 
 
 def fake_module(context: FakeContext | None) -> ModuleType:
@@ -96,7 +106,7 @@ def bundle(tmp_path):
 @pytest.fixture
 def no_cuda_needed(monkeypatch):
     """Streams of a GPU that is not there, so that the engine's calls can be followed on the CPU."""
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(cuda_stream=7))
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: SimpleNamespace(cuda_stream=7, synchronize=lambda: None))
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
@@ -117,6 +127,130 @@ def test_engine_gets_profile_shapes_and_addresses(bundle, no_cuda_needed) -> Non
     torch.testing.assert_close(restored, 1 - images, rtol=0, atol=1e-7)
     torch.testing.assert_close(gates, torch.tensor([[0.25, 0.75]] * 2))
     assert (context.profile, runtime.size_range) == (1, (16, 96))
+
+
+TWO_SIZES = (Profile(*[(4, 3, 32, 32)] * 3), Profile(*[(1, 3, 64, 64)] * 3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "calls"),
+    [
+        ((4, 3, 32, 32), [(4, 3, 32, 32)]),
+        ((6, 3, 32, 32), [(4, 3, 32, 32)] * 2),
+        ((4, 3, 64, 64), [(1, 3, 64, 64)] * 4),
+        ((1, 3, 24, 32), [(4, 3, 32, 32)]),
+        ((1, 3, 33, 20), [(1, 3, 64, 64)]),
+    ],
+)
+def test_every_size_runs_in_its_profile(bundle, no_cuda_needed, shape, calls) -> None:
+    folder, manifest = bundle
+    manifest = replace(manifest, graphs=(replace(manifest.graphs[0], profiles=TWO_SIZES),))
+    assert manifest.graphs[0].compared_sizes == ((32, 32), (64, 64))
+    context = FakeContext()
+    runtime = EngineRuntime(folder, manifest, Flavour(fake_module(context)), torch.device("cpu"))
+    images = torch.rand(shape)
+    restored, gates = runtime.restore(images, None)
+    torch.testing.assert_close(restored, 1 - images, rtol=0, atol=1e-7)
+    assert (context.ran, len(gates)) == (calls, shape[0])
+
+
+def test_an_image_beyond_every_profile_is_refused(bundle, no_cuda_needed) -> None:
+    runtime = EngineRuntime(*bundle, Flavour(fake_module(FakeContext())), torch.device("cpu"))
+    with pytest.raises(ValueError, match=r"up to 32x32 and up to 64x96 pixels, got 65x32.*--max-shape"):
+        runtime.restore(torch.rand(1, 3, 65, 32), None)
+
+
+def test_an_oblong_graph_is_no_shape_for_tiles(bundle, no_cuda_needed) -> None:
+    folder, manifest = bundle
+    image = replace(manifest.graphs[0].inputs[0], shape=(1, 3, 48, 64))
+    oblong = replace(manifest.graphs[0], inputs=(image,), profiles=(Profile(*[(1, 3, 48, 64)] * 3),))
+    runtime = EngineRuntime(
+        folder, replace(manifest, graphs=(oblong,)), Flavour(fake_module(FakeContext())), torch.device("cpu")
+    )
+    with pytest.raises(ValueError, match="takes images of 48x64 pixels, got 64x48; export with --imgsz 64,48"):
+        runtime.restore(torch.rand(1, 3, 64, 48), None)
+
+
+def test_tensors_stay_in_place_while_a_shape_is_in_use(bundle, no_cuda_needed) -> None:
+    context = FakeContext()
+    runtime = EngineRuntime(*bundle, Flavour(fake_module(context)), torch.device("cpu"))
+
+    def address(side: int) -> int:
+        image = torch.rand(1, 3, side, side)
+        torch.testing.assert_close(runtime.restore(image, None)[0], 1 - image, rtol=0, atol=1e-7)
+        return context.addresses["image"]
+
+    first = address(16)
+    assert address(16) == first and address(17) != first and address(16) == first
+    for side in range(20, 30):
+        address(side)
+    assert len(runtime.engines["model"].buffers) == KEPT_SHAPES
+
+
+def test_outputs_are_the_caller_s(bundle, no_cuda_needed) -> None:
+    runtime = EngineRuntime(*bundle, Flavour(fake_module(FakeContext())), torch.device("cpu"))
+    graph = runtime.manifest.graphs[0]
+    with torch.inference_mode():
+        first = runtime.run(graph, {"image": torch.zeros(1, 3, 16, 16)})["restored"]
+    runtime.run(graph, {"image": torch.ones(1, 3, 16, 16)})
+    assert first.eq(1).all()
+
+
+def test_an_engine_of_one_shape_is_recorded_after_its_first_run(bundle, no_cuda_needed, monkeypatch) -> None:
+    context = FakeContext()
+
+    class Recording(list):
+        def replay(self) -> None:
+            for launch in self:
+                launch()
+
+    @contextmanager
+    def record(recording, stream, capture_error_mode):
+        assert len(context.ran) == 1 and stream.cuda_stream == 7
+        context.recording = recording
+        yield
+        context.recording = None
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Recording)
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    folder, manifest = bundle
+    image = replace(manifest.graphs[0].inputs[0], shape=(2, 3, 32, 32))
+    fixed = replace(manifest.graphs[0], inputs=(image,), profiles=(Profile(*[(2, 3, 32, 32)] * 3),))
+    fixed = replace(manifest, graphs=(fixed,))
+    runtime = EngineRuntime(folder, fixed, Flavour(fake_module(context)), torch.device("cpu"))
+    for images in torch.rand(3, 2, 3, 32, 32):
+        torch.testing.assert_close(runtime.restore(images, None)[0], 1 - images, rtol=0, atol=1e-7)
+    assert context.ran == [(2, 3, 32, 32)] and len(runtime.engines["model"].recorded) == 1
+
+
+def test_tensorrt_rtx_is_asked_to_record(bundle, rtx, no_cuda_needed, monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache = SimpleNamespace(serialize=lambda: b"kernels")
+    config = SimpleNamespace(create_runtime_cache=lambda: cache, set_runtime_cache=lambda cache: True)
+    strategies, context = [], FakeContext()
+
+    def made(config):
+        strategies.append(config.cuda_graph_strategy)
+        return context
+
+    module = fake_module(context)
+    module.IRuntimeCache, module.CudaGraphStrategy = rtx.module.IRuntimeCache, rtx.module.CudaGraphStrategy
+    engine = SimpleNamespace(create_runtime_config=lambda: config, create_execution_context=made)
+    module.Runtime.deserialize_cuda_engine = lambda self, plan: engine
+    runtime = EngineRuntime(*bundle, Flavour(module), torch.device("cpu"))
+    runtime.restore(torch.rand(1, 3, 32, 32), None)
+    assert strategies == [rtx.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE]
+    assert hasattr(rtx.module.IRuntimeConfig, "cuda_graph_strategy")
+    assert [file.read_bytes() for file in (tmp_path / "cache" / "lorair").iterdir()] == [b"kernels"]
+
+
+def test_no_memory_for_an_engine_is_one_sentence(bundle, no_cuda_needed) -> None:
+    folder, manifest = bundle
+    module = fake_module(FakeContext())
+    module.Runtime.deserialize_cuda_engine = lambda self, plan: SimpleNamespace(create_execution_context=lambda: None)
+    large = replace(manifest, graphs=(replace(manifest.graphs[0], activation_mib=(20.0, 4400.0)),))
+    with pytest.raises(RuntimeUnavailableError, match=r"model\.plan gets no memory on a GPU \(about 4400 MiB\)"):
+        EngineRuntime(folder, large, Flavour(module), torch.device("cpu"))
 
 
 def test_engine_routes_inside(bundle, no_cuda_needed) -> None:

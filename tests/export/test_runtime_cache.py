@@ -66,6 +66,23 @@ def test_a_cache_that_cannot_be_used_is_one_warning_and_no_failure(tmp_path, cap
     assert "the next start compiles them again" in record.message
 
 
+def test_a_user_without_a_home_is_one_warning_and_no_failure(tmp_path, caplog, monkeypatch) -> None:
+    def no_entry(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", no_entry)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    (tmp_path / "plan").touch()
+    module = ModuleType("fake")
+    module.__version__, module.IRuntimeCache = "1", FakeCache
+    cache = runtime_cache(tmp_path / "plan", fake_engine(), Flavour(module))
+    cache.keep((1, 3, 64, 64))
+    (record,) = caplog.records
+    assert "set XDG_CACHE_HOME" in record.message and [file.name for file in tmp_path.iterdir()] == ["plan"]
+
+
 def test_plans_versions_and_gpus_have_caches_of_their_own(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name in "ab":

@@ -10,6 +10,8 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import onnx
 import pytest
+import torch
+from lorair_export import cli
 from lorair_export.errors import BuildError
 from lorair_export.flavour import Flavour, find_tensorrt
 from lorair_export.manifest import Profile
@@ -293,6 +295,19 @@ def test_missing_library_tells_what_to_install(monkeypatch) -> None:
     assert missing.value.exit_code == 3
     with pytest.raises(RuntimeUnavailableError, match=r"pip install 'lorair\[tensorrt\]'"):
         find_tensorrt("auto")
+
+
+def test_classic_that_torch_has_no_gpu_for_is_refused_before_the_export(monkeypatch, tmp_path, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", classic_module("11.4.0.106"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    target = tmp_path / "bundle"
+    arguments = ["--ckpt", str(tmp_path / "nowhere.pt"), "-o", str(target), "--backend", "tensorrt"]
+    monkeypatch.setattr("sys.argv", ["lorair-export", "trt", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 3 and "torch sees none" in told and "--backend rtx" in told
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_classic_without_a_driver_is_unavailable(graph) -> None:

@@ -128,6 +128,18 @@ def test_engine_config_holds_to_its_manifest(tmp_path):
     assert SERVICE.tile <= profile.max[2]
 
 
+def test_an_engine_serves_a_tile_in_the_profile_for_it(tmp_path):
+    profiles = tuple(Profile((1, 3, side, side), *[(most, 3, side, side)] * 2) for side, most in ((32, 4), (64, 2)))
+    graph = replace(ONLY, file="model.fp32.trt10.15.1.sm90.plan", size_range=(32, 64), profiles=profiles)
+    told = {"flavour": "tensorrt", "version": "10.15.1.29", "compute_capabilities": ["9.0"]}
+    bundle = bundle_of(replace(GRAPH, runtime="tensorrt", graphs=(graph,), engine=told), tmp_path / "bundle")
+    write_repository(str(bundle), tmp_path / "repository", SERVICE)
+    restorer = configs_in(tmp_path / "repository")["restorer"]
+    assert (restorer.max_batch_size, list(restorer.instance_group[0].profile)) == (2, ["1"])
+    with pytest.raises(ValueError, match=r"4x3x32x32, .*2x3x64x64; choose --tile"):
+        write_repository(str(bundle), tmp_path / "other", replace(SERVICE, tile=48))
+
+
 def test_rtx_engine_is_refused_where_only_classic_ones_load(tmp_path):
     engine = replace(GRAPH, runtime="tensorrt", engine={"flavour": "rtx", "version": "1.7.1"})
     with pytest.raises(ValueError, match="TensorRT-RTX"):
