@@ -25,7 +25,10 @@ class EngineRuntime(BundleRuntime):
         self.device = device
         with torch.cuda.device(device):
             # A context lives by its engine, so both are held.
-            self.engines = {graph.name: _deserialized(folder / graph.file, flavour) for graph in manifest.graphs}
+            self.engines = {graph.name: deserialized(folder, graph, manifest, flavour) for graph in manifest.graphs}
+            if manifest.engine.get("strip_weights"):
+                for graph in manifest.graphs:
+                    _refit(self.engines[graph.name], folder / graph.source, flavour)
             self.caches = {
                 g.name: runtime_cache(folder / g.file, self.engines[g.name], flavour) for g in manifest.graphs
             }
@@ -88,10 +91,17 @@ def profile_for(profiles: Sequence[Profile], shape: tuple[int, ...]) -> int:
     )
 
 
-def _deserialized(plan: Path, flavour: Flavour) -> Bound:
-    log = library_logger(flavour.module)
+def deserialized(folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour) -> Bound:
+    """A graph's engine on the current GPU, without its weights if they were stripped.
+
+    RuntimeUnavailableError where TensorRT does not load it here.
+    """
+    plan, log = folder / graph.file, library_logger(flavour.module)
     log.clear()
-    engine = flavour.module.Runtime(log).deserialize_cuda_engine(plan.read_bytes())
+    runtime = flavour.module.Runtime(log)
+    if manifest.engine.get("version_compatible"):
+        runtime.engine_host_code_allowed = True  # the plan brings the runtime of its own version
+    engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
         raise RuntimeUnavailableError(
             f"{plan.name} does not load with TensorRT {flavour.version} on {torch.cuda.get_device_name()}: "
@@ -99,6 +109,16 @@ def _deserialized(plan: Path, flavour: Flavour) -> Bound:
             "the GPUs it was built for; build it again here"
         )
     return engine
+
+
+def _refit(engine: Bound, graph: Path, flavour: Flavour) -> None:
+    """Put the weights of an ONNX graph into a stripped engine; ExportError where they do not fit."""
+    trt, log = flavour.module, library_logger(flavour.module)
+    refitter = trt.Refitter(engine, log)
+    if not (trt.OnnxParserRefitter(refitter, log).refit_from_file(str(graph)) and refitter.refit_cuda_engine()):
+        raise ExportError(
+            f"the weights of {graph.name} do not go into its stripped engine: {log.told()}; build it anew"
+        )
 
 
 def _context(engine: Bound, cache: RuntimeCache | None) -> Bound:

@@ -128,9 +128,16 @@ def test_engine_config_holds_to_its_manifest(tmp_path):
     assert SERVICE.tile <= profile.max[2]
 
 
-def test_rtx_engine_is_refused_where_only_classic_ones_load(tmp_path):
-    engine = replace(GRAPH, runtime="tensorrt", engine={"flavour": "rtx", "version": "1.7.1"})
-    with pytest.raises(ValueError, match="TensorRT-RTX"):
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"flavour": "rtx", "version": "1.7.1"}, "TensorRT-RTX"),
+        ({"flavour": "tensorrt", "version": "10.15.1.29", "strip_weights": True}, "--strip-weights"),
+    ],
+)
+def test_an_engine_that_triton_cannot_run_is_refused(tmp_path, facts, words):
+    engine = replace(GRAPH, runtime="tensorrt", engine=facts)
+    with pytest.raises(ValueError, match=words):
         write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
     assert not (tmp_path / "repository").exists()
 
