@@ -10,6 +10,7 @@ import typer
 from lorair_export.output import Json, print_json
 
 if TYPE_CHECKING:
+    from lorair_export.engine_summary import EngineSummary
     from lorair_export.graph_facts import GraphFacts, Layer
     from lorair_export.manifest import Graph, Manifest, TensorSpec
 
@@ -22,6 +23,8 @@ def inspect(
 ) -> None:
     """Say what an artefact takes and gives, what is in it, and what TensorRT would not take.
 
+    Layers of an engine are told where it loads, on its GPU.
+
     Exit codes: 0 ok, 2 wrong usage, 3 a package is missing, 4 damaged or no ONNX.
     """
     from lorair_export.cli_latency import parsed_size
@@ -31,17 +34,41 @@ def inspect(
     manifest = read_bundle(target) if target.is_dir() else None
     paths = [target] if manifest is None else [target / name for name in manifest.files if name.endswith(".onnx")]
     facts = [facts_of(path, *parsed_size(size)) for path in paths]
+    engines, unread = ([], "") if manifest is None else _engines(target, manifest)
     plain = {
         "manifest": None if manifest is None else asdict(manifest),
+        "engines": [asdict(each) for each in engines],
+        "engines_unread": unread,
         "graphs": [{**asdict(each), "layers": [asdict(layer) for layer in largest(each, layers)]} for each in facts],
     }
     if json:
         print_json(plain)
         return
     if manifest is not None:
-        print(*manifest_lines(manifest), sep="\n")
+        print(*manifest_lines(manifest), *map(_engine_line, engines), sep="\n")
+    if unread:
+        print(f"layers of the engine are not told: {unread}")
     for each in facts:
         print(*_lines(each, layers), sep="\n")
+
+
+def _engines(folder: Path, manifest: "Manifest") -> "tuple[list[EngineSummary], str]":
+    """What TensorRT tells of a bundle's engines, or why it does not."""
+    from lorair.errors import RuntimeUnavailableError
+    from lorair_export.engine_summary import engine_summaries
+
+    if not manifest.engine:
+        return [], ""
+    try:
+        return engine_summaries(folder, manifest), ""
+    except RuntimeUnavailableError as error:
+        return [], " ".join(str(error).split())
+
+
+def _engine_line(engine: "EngineSummary") -> str:
+    told = {"of types": _pairs(engine.types), "writing": _pairs(engine.writes)}
+    counts = "".join(f"; {what} {text}" for what, text in told.items() if text)
+    return f"engine of {engine.graph}: {engine.layers} layers{counts or '; built without their types'}"
 
 
 def largest(facts: "GraphFacts", count: int) -> list["Layer"]:
@@ -89,4 +116,6 @@ def _tensor(tensor: "TensorSpec") -> str:
 
 
 def _pairs(pairs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in pairs.items() if value not in (None, [], ""))
+    return ", ".join(
+        f"{name} {value}" for name, value in pairs.items() if value is not False and value not in (None, [], "")
+    )

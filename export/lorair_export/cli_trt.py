@@ -29,6 +29,14 @@ class BackendChoice(StrEnum):
     rtx = "rtx"
 
 
+class HwCompatChoice(StrEnum):
+    """On which GPUs a plan runs, as trtexec names it."""
+
+    none = "none"
+    ampere = "ampere+"
+    same_cc = "same-cc"
+
+
 def trt(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")],
     ckpt: Annotated[
@@ -63,6 +71,21 @@ def trt(
         int | None, typer.Option(help="0 to 5, longer search for kernels. Classic TensorRT alone.")
     ] = None,
     workspace: Annotated[int | None, typer.Option(min=1, help="Most scratch memory in MiB.")] = None,
+    hw_compat: Annotated[
+        HwCompatChoice, typer.Option(help="GPUs to run on beside this machine's. Classic TensorRT alone.")
+    ] = HwCompatChoice.none,
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="A plan that later versions of TensorRT load too.")
+    ] = False,
+    refit: Annotated[bool, typer.Option("--refit", help="A plan whose weights can be changed.")] = False,
+    strip_weights: Annotated[
+        bool,
+        typer.Option("--strip-weights", "--strip", help="A plan without weights; loading adds the graph's."),
+    ] = False,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="Kernel timings, read and written. Classic TensorRT alone."),
+    ] = None,
     photos: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="Folder to check on; by default our own.")
     ] = None,
@@ -88,6 +111,7 @@ def trt(
     from lorair.torch_runtime import TorchRuntime
     from lorair_export.bundle import bundle_from_checkpoint
     from lorair_export.dry_run import lines_of, planned, planned_of
+    from lorair_export.engine_options import EngineOptions
     from lorair_export.flavour import find_tensorrt
     from lorair_export.manifest import new_bundle, refuse_existing
     from lorair_export.runtimes import OnnxRuntime
@@ -113,7 +137,8 @@ def trt(
     if batch:
         profiles = tuple(with_batch(profile, batch) for profile in profiles)
     targets, name = tuple(compute_capability or ()), f"lorair {Path(ckpt).stem}"
-    spec = EngineSpec(profiles, targets, opt_level, workspace, name, precision or PrecisionChoice.fp32)
+    options = EngineOptions(hw_compat.value, version_compatible, refit, strip_weights, timing_cache)
+    spec = EngineSpec(profiles, targets, opt_level, workspace, name, precision or precision_of(ckpt), options)
     flavour = find_tensorrt(backend.value)
     check_spec(flavour, spec)
     sides_taken(profiles)
@@ -144,9 +169,9 @@ def trt(
         out.say(f"lowering: {chosen.lowering}, {reason}")
         if dry_run:
             refuse_existing(output, overwrite)
-            targets = checked_targets(flavour, spec.compute_capabilities) or ("this GPU's",)
+            targets = checked_targets(flavour, spec.compute_capabilities, spec.precision) or ("this GPU's",)
             told = {**plan(), "tensorrt": flavour.version, "compute_capabilities": [*targets]}
-            told["profiles"] = list(map(str, profiles))
+            told |= {"profiles": list(map(str, profiles)), **spec.facts()}
             out.give(told, lines_of(told))
             return
         if not flavour.compute_capabilities:
@@ -204,6 +229,13 @@ def fixed_shapes_of(ckpt: str) -> list[str]:
     return ["x".join(map(str, (batch if isinstance(batch, int) else 1, 3, *graph.shape)))]
 
 
+def precision_of(ckpt: str) -> str:
+    """The precision of a bundle's graph; fp32 of a checkpoint, unless another is asked for."""
+    from lorair_export.manifest import read_bundle
+
+    return read_bundle(Path(ckpt)).precision if Path(ckpt).is_dir() else PrecisionChoice.fp32.value
+
+
 def with_batch(profile: "Profile", batch: int) -> "Profile":
     """A profile of exactly so many images."""
     from lorair_export.manifest import Profile
@@ -222,8 +254,12 @@ def shape_from(text: str) -> tuple[int, int, int, int]:
 
 def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
     """What was written, for which GPUs and shapes, how right it is, and what to do with it."""
+    from lorair_export.engine_options import AMPERE
+
     engine = manifest.engine
     targets = ", ".join(engine["compute_capabilities"])
+    if engine["hw_compat"] == "ampere+":
+        targets = f"{AMPERE} and above"
     lines: list[str] = []
     for graph in manifest.graphs:
         mebibytes = (folder / graph.file).stat().st_size / 2**20

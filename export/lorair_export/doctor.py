@@ -11,6 +11,7 @@ import torch
 
 from lorair.errors import RuntimeUnavailableError
 from lorair_export.containers import CONTAINERS, same_release, tensorrt_of
+from lorair_export.engine_options import takes_gpu, takes_version
 from lorair_export.extras import require
 from lorair_export.flavour import find_tensorrt
 from lorair_export.manifest import Manifest, read_bundle
@@ -74,8 +75,10 @@ def _misfits_container(manifest: Manifest, tag: str) -> list[str]:
         return []
     if manifest.engine["flavour"] != "tensorrt":
         return ["Triton runs plans of classic TensorRT alone; build one with --backend tensorrt, or serve the graph"]
+    if manifest.engine.get("strip_weights"):
+        return ["Triton puts no weights into a stripped engine; build one without --strip-weights"]
     built = manifest.engine["version"]
-    if same_release(built, held):
+    if same_release(built, held) or takes_version(manifest.engine, held):
         return []
     return [f"built with TensorRT {built}, the container of {tag} holds {held}; build it inside that container"]
 
@@ -90,13 +93,13 @@ def _misfits_here(manifest: Manifest) -> list[str]:
     except RuntimeUnavailableError as error:
         reasons.append(str(error))
     else:
-        if version != built:
+        if not takes_version(manifest.engine, version):
             reasons.append(f"built with TensorRT {built}, here is {version}; build it again, or install that one")
     targets = manifest.engine["compute_capabilities"]
     if not torch.cuda.is_available():
         return [*reasons, "it needs an NVIDIA GPU, and torch sees none; the graph beside it runs without"]
     major, minor = torch.cuda.get_device_capability()
-    if f"{major}.{minor}" not in targets:
+    if not takes_gpu(manifest.engine, f"{major}.{minor}"):
         told = f"built for compute capability {', '.join(targets)}, here is {major}.{minor}"
         reasons.append(f"{told}; build it for this GPU")
     return reasons

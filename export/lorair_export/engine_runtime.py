@@ -21,9 +21,7 @@ class EngineRuntime(BundleRuntime):
 
     def __init__(self, folder: Path, manifest: Manifest, flavour: Flavour, device: torch.device) -> None:
         super().__init__(manifest)
-        self.engines = {
-            graph.name: LoadedEngine(folder / graph.file, graph, flavour, device) for graph in manifest.graphs
-        }
+        self.engines = {graph.name: LoadedEngine(folder, graph, manifest, flavour, device) for graph in manifest.graphs}
 
     @classmethod
     def accepts(cls, target: str) -> bool:

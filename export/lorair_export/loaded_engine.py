@@ -11,7 +11,7 @@ from torch import Tensor
 from lorair.errors import RuntimeUnavailableError
 from lorair_export.errors import ExportError
 from lorair_export.flavour import Bound, Flavour, library_logger
-from lorair_export.manifest import Graph, Profile
+from lorair_export.manifest import Graph, Manifest, Profile
 from lorair_export.runtime_cache import RuntimeCache, runtime_cache
 
 # Of how many sets of input shapes the tensors are kept.
@@ -36,11 +36,13 @@ class LoadedEngine:
     launched anew each time: to set its context to another shape would make a recording of it invalid.
     """
 
-    def __init__(self, plan: Path, graph: Graph, flavour: Flavour, device: torch.device) -> None:
+    def __init__(self, folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour, device: torch.device) -> None:
         self.graph, self.device = graph, device
         with torch.cuda.device(device):
-            self.engine = _deserialized(plan, flavour)  # held, for a context lives by its engine
-            self.cache = runtime_cache(plan, self.engine, flavour)
+            self.engine = deserialized(folder, graph, manifest, flavour)  # held, for a context lives by its engine
+            if manifest.engine.get("strip_weights"):
+                _refit(self.engine, folder / graph.source, flavour)
+            self.cache = runtime_cache(folder / graph.file, self.engine, flavour)
             self.context = _context(self.engine, self.cache, graph, flavour)
         self.stream = torch.cuda.Stream(device)
         self.records = self.cache is None and graph.shape is not None and graph.fixed_batch is not None
@@ -129,10 +131,17 @@ def profile_for(profiles: Sequence[Profile], shape: tuple[int, ...]) -> int:
     )
 
 
-def _deserialized(plan: Path, flavour: Flavour) -> Bound:
-    log = library_logger(flavour.module)
+def deserialized(folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour) -> Bound:
+    """A graph's engine on the current GPU, without its weights if they were stripped.
+
+    RuntimeUnavailableError where TensorRT does not load it here.
+    """
+    plan, log = folder / graph.file, library_logger(flavour.module)
     log.clear()
-    engine = flavour.module.Runtime(log).deserialize_cuda_engine(plan.read_bytes())
+    runtime = flavour.module.Runtime(log)
+    if manifest.engine.get("version_compatible"):
+        runtime.engine_host_code_allowed = True  # the plan brings the runtime of its own version
+    engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:
         raise RuntimeUnavailableError(
             f"{plan.name} does not load with TensorRT {flavour.version} on {torch.cuda.get_device_name()}: "
@@ -140,6 +149,16 @@ def _deserialized(plan: Path, flavour: Flavour) -> Bound:
             "the GPUs it was built for; build it again here"
         )
     return engine
+
+
+def _refit(engine: Bound, graph: Path, flavour: Flavour) -> None:
+    """Put the weights of an ONNX graph into a stripped engine; ExportError where they do not fit."""
+    trt, log = flavour.module, library_logger(flavour.module)
+    refitter = trt.Refitter(engine, log)
+    if not (trt.OnnxParserRefitter(refitter, log).refit_from_file(str(graph)) and refitter.refit_cuda_engine()):
+        raise ExportError(
+            f"the weights of {graph.name} do not go into its stripped engine: {log.told()}; build it anew"
+        )
 
 
 def _context(engine: Bound, cache: RuntimeCache | None, graph: Graph, flavour: Flavour) -> Bound:

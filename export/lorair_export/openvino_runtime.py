@@ -93,7 +93,9 @@ class CompiledGraph:
                     return core.compile_model(core.read_model(path), "CPU", options)
                 except RuntimeError as error:
                     reason = str(error).strip().splitlines()[-1]
-                    raise RuntimeUnavailableError(f"OpenVINO cannot run {model}: {reason}; try {model.parent}") from error
+                    raise RuntimeUnavailableError(
+                        f"OpenVINO cannot run {model}: {reason}; try {model.parent}"
+                    ) from error
 
         graph = require("onnx").load(model)
         parts = [(graph, "f32")] if precision == "f32" else parts_of(graph, precision)

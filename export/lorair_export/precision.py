@@ -58,7 +58,9 @@ PRECISIONS = {
     "fp16": Precision(torch.float16),
     "bf16": Precision(torch.bfloat16, least_opset=22, least_capability="8.0"),
     "int8": Precision(eight_bit=Format("INT8", 127, 64), least_share=0.5),
-    "fp8": Precision(eight_bit=Format("FLOAT8E4M3FN", 448, 448), least_opset=19, least_capability="8.9", least_share=0.5),
+    "fp8": Precision(
+        eight_bit=Format("FLOAT8E4M3FN", 448, 448), least_opset=19, least_capability="8.9", least_share=0.5
+    ),
 }
 
 

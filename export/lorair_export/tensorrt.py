@@ -6,14 +6,15 @@ Networks are always strongly typed: the precision is the one written in the ONNX
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.progress import Progress, TaskID
 
 from lorair.errors import RuntimeUnavailableError
 from lorair_export.engine_audit import check_read
+from lorair_export.engine_options import EngineOptions, check_options, keep_timing_cache, set_options, timing_cache
 from lorair_export.errors import BuildError
 from lorair_export.flavour import Bound, Flavour, is_noise, library_logger
 from lorair_export.manifest import Profile
@@ -45,7 +46,7 @@ class EngineSpec:
     ``compute_capabilities`` are the targets, one plan for all, as ``"8.6"``; none means those of
     ``PORTABLE`` that can (TensorRT-RTX alone). ``opt_level`` is 0..5, more is a longer search, None the library's
     own (classic TensorRT alone). ``workspace_mib`` is the most scratch memory, None for all there is. ``name`` is
-    a short text kept inside the plan.
+    a short text kept inside the plan. ``options`` are those that a flavour may refuse.
     """
 
     profiles: tuple[Profile, ...]
@@ -54,6 +55,11 @@ class EngineSpec:
     workspace_mib: int | None = None
     name: str = ""
     precision: str = "fp32"
+    options: EngineOptions = field(default_factory=EngineOptions)
+
+    def facts(self) -> dict[str, Any]:
+        """The options of the build as a manifest and a dry run tell them."""
+        return {"opt_level": self.opt_level, "workspace_mib": self.workspace_mib, **self.options.facts()}
 
 
 def engine_from_onnx(onnx_path: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None) -> Engine:
@@ -81,11 +87,15 @@ def engine_from_onnx(onnx_path: Path, flavour: Flavour, spec: EngineSpec, progre
     check_read(network, trt, onnx_path)
     network.name = spec.name
     config = _config(builder, network, flavour, spec, targets)
+    kept = spec.options.timing_cache
+    timings = timing_cache(config, kept) if kept else None
     monitor = _monitor(trt, progress)
     config.progress_monitor = monitor
     plan = _build(builder, network, config, monitor)
     if plan is None:
         raise BuildError(f"{onnx_path.name}: TensorRT {flavour.version} built no engine: {_reason(log, targets)}")
+    if kept:
+        keep_timing_cache(timings, kept)
     for message in log.errors:
         logger.warning(message)
     engine = Engine(bytes(plan), tuple(log.activation_bytes))
@@ -95,7 +105,8 @@ def engine_from_onnx(onnx_path: Path, flavour: Flavour, spec: EngineSpec, progre
 
 def check_spec(flavour: Flavour, spec: EngineSpec) -> None:
     """Refuse at once what a build would refuse late; see :func:`engine_from_onnx` for the errors."""
-    checked_targets(flavour, spec.compute_capabilities, spec.precision)
+    targets = checked_targets(flavour, spec.compute_capabilities, spec.precision)
+    check_options(spec.options, flavour, targets, spec.precision)
     if spec.opt_level is not None and not 0 <= spec.opt_level <= 5:
         raise ValueError(f"--opt-level lies in 0..5; got {spec.opt_level}")
     if spec.opt_level is not None and flavour.compute_capabilities:
@@ -176,6 +187,9 @@ def _config(
     targets: Sequence[str],
 ) -> Bound:
     trt, config = flavour.module, builder.create_builder_config()
+    # So that the inspector tells types of layers; measured to leave a plan's size as it is.
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    set_options(config, spec.options, flavour)
     for profile in spec.profiles:
         config.add_optimization_profile(_optimization_profile(builder, network, profile))
     if targets:

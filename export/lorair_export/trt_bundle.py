@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.runtime import Runtime
+from lorair_export.engine_options import takes_gpu
 from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.errors import BuildError, ExportError
 from lorair_export.flavour import Flavour
@@ -131,8 +132,7 @@ def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progr
             "flavour": flavour.name,
             "version": flavour.version,
             "compute_capabilities": list(targets),
-            "opt_level": spec.opt_level,
-            "workspace_mib": spec.workspace_mib,
+            **spec.facts(),
             "build_s": round(perf_counter() - began, 1),
             "parity": [],
         },
@@ -193,7 +193,7 @@ def profiles_for(graph: Graph, profiles: Sequence[Profile]) -> tuple[Profile, ..
 
 def runs_here(manifest: Manifest) -> bool:
     """Whether this machine has a GPU of a compute capability that the engine was built for."""
-    return torch.cuda.is_available() and gpu_capability() in manifest.engine["compute_capabilities"]
+    return torch.cuda.is_available() and takes_gpu(manifest.engine, gpu_capability())
 
 
 def check_engine(folder: Path, reference: Runtime, photographs: Sequence[Path]) -> Manifest:

@@ -60,6 +60,8 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
     """
     if manifest.engine.get("flavour") == "rtx":
         raise ValueError("Triton loads engines of classic TensorRT, not of TensorRT-RTX; build with --backend tensorrt")
+    if manifest.engine.get("strip_weights"):
+        raise ValueError("Triton puts no weights into a stripped engine; build one without --strip-weights")
     config = _config(RESTORER)
     config.backend = backend
     config.default_model_filename = model.artefact

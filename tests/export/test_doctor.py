@@ -22,8 +22,8 @@ from lorair.errors import RuntimeUnavailableError
 def engine(merged, tmp_path):
     """A bundle that says it holds an engine."""
 
-    def write(flavour: str, version: str, targets=("9.0",)):
-        facts = {"flavour": flavour, "version": version, "compute_capabilities": list(targets)}
+    def write(flavour: str, version: str, targets=("9.0",), **options):
+        facts = {"flavour": flavour, "version": version, "compute_capabilities": list(targets), **options}
         folder = shutil.copytree(merged.folder, tmp_path / "engine", dirs_exist_ok=True)
         write_manifest(folder, replace(merged.manifest, runtime="tensorrt", engine=facts))
         return folder
@@ -86,6 +86,24 @@ def test_an_engine_here_needs_its_gpu_and_its_version(engine, gpu, monkeypatch):
     assert "built for compute capability 9.0, here is 8.6" in misfits(folder)[0]
     gpu((9, 0))
     assert "built with TensorRT 10.15.1, here is 11.4.0.106" in misfits(engine("tensorrt", "10.15.1"))[0]
+
+
+def test_a_compatible_engine_runs_on_later_gpus_and_versions_alone(engine, gpu, monkeypatch):
+    monkeypatch.setattr(doctor, "find_tensorrt", lambda kind: SimpleNamespace(version="11.4.0.106"))
+    options = {"hw_compat": "ampere+", "version_compatible": True}
+    for capability, version, fits in [((12, 0), "10.15.1.29", True), ((7, 5), "11.4.0.106", False)]:
+        gpu(capability)
+        assert (misfits(engine("tensorrt", version, **options)) == []) is fits
+    gpu((8, 0))
+    assert "built with TensorRT 11.10.0.1" in misfits(engine("tensorrt", "11.10.0.1", **options))[0]
+    assert "built with TensorRT 1.7.0.1" in misfits(engine("rtx", "1.7.0.1", **options))[0]
+
+
+def test_a_container_takes_earlier_compatible_plans_and_none_without_weights(engine):
+    version, tag = next(iter(CONTAINERS.items()))
+    assert misfits(engine("tensorrt", "9.0.0.1", version_compatible=True), tag) == []
+    (reason,) = misfits(engine("tensorrt", f"{version}.7", strip_weights=True), tag)
+    assert "--strip-weights" in reason
 
 
 def test_an_engine_without_a_gpu_or_library(engine, monkeypatch):

@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from lorair_export.engine_runtime import EngineRuntime
+from lorair_export.errors import ExportError
 from lorair_export.flavour import Flavour
 from lorair_export.loaded_engine import KEPT_SHAPES, profile_for
 from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
@@ -260,6 +261,38 @@ def test_engine_routes_inside(bundle, no_cuda_needed) -> None:
         runtime.restore(torch.rand(1, 3, 32, 32), Routing(None, torch.ones(1, 2), torch.ones(1, 2)))
     with pytest.raises(ValueError, match="cannot be named"):
         runtime.pin("rain", 1)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_stripped_engine_gets_its_graph_s_weights(bundle, no_cuda_needed, fits) -> None:
+    folder, manifest = bundle
+    module, given = fake_module(FakeContext()), []
+    module.Refitter = lambda engine, log: SimpleNamespace(refit_cuda_engine=lambda: fits)
+    module.OnnxParserRefitter = lambda refitter, log: SimpleNamespace(
+        refit_from_file=lambda path: given.append(path) or True
+    )
+    stripped = replace(manifest, engine={"flavour": "tensorrt", "strip_weights": True})
+    with nullcontext() if fits else pytest.raises(ExportError, match="do not go into its stripped engine"):
+        EngineRuntime(folder, stripped, Flavour(module), torch.device("cpu"))
+    assert given == [str(folder / "model.onnx")]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_code_inside_a_plan_runs_only_where_the_manifest_tells_of_it(bundle, no_cuda_needed, asked) -> None:
+    folder, manifest = bundle
+    module, allowed = fake_module(FakeContext()), []
+
+    class Runtime(module.Runtime):
+        engine_host_code_allowed = False
+
+        def deserialize_cuda_engine(self, plan: bytes):
+            allowed.append(self.engine_host_code_allowed)
+            return super().deserialize_cuda_engine(plan)
+
+    module.Runtime = Runtime
+    told = replace(manifest, engine={"flavour": "tensorrt", "version_compatible": asked})
+    EngineRuntime(folder, told, Flavour(module), torch.device("cpu"))
+    assert allowed == [asked]
 
 
 class SplitContext(FakeContext):

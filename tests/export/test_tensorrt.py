@@ -3,6 +3,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from enum import IntEnum
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,15 +13,17 @@ import onnx
 import pytest
 import torch
 from lorair_export import cli
+from lorair_export.engine_options import EngineOptions, keep_timing_cache
 from lorair_export.errors import BuildError
 from lorair_export.flavour import Flavour, find_tensorrt
 from lorair_export.manifest import Profile
-from lorair_export.tensorrt import Engine, EngineSpec, check_plan, checked_targets, engine_from_onnx
+from lorair_export.tensorrt import Engine, EngineSpec, check_plan, check_spec, checked_targets, engine_from_onnx
 from onnx import TensorProto, helper, numpy_helper
 from rich.progress import Progress
 
 from lorair.errors import RuntimeUnavailableError
 
+BUILDER_FLAGS = {"REFIT": 11, "STRIP_PLAN": 12, "VERSION_COMPATIBLE": 13, "EXCLUDE_LEAN_RUNTIME": 14}
 PROFILE = Profile((1, 3, 32, 32), (1, 3, 64, 64), (2, 3, 96, 128))
 
 
@@ -57,7 +60,16 @@ def graph(tmp_path) -> Path:
 
 class FakeConfig:
     def __init__(self) -> None:
-        self.profiles, self.pools = [], {}
+        self.profiles, self.pools, self.flags = [], {}, []
+
+    def set_flag(self, flag) -> None:
+        self.flags.append(flag.name)
+
+    def create_timing_cache(self, kept: bytes) -> SimpleNamespace:
+        return SimpleNamespace(kept=kept, serialize=lambda: memoryview(kept + b"+timed"))
+
+    def set_timing_cache(self, cache, ignore_mismatch: bool) -> bool:
+        return not ignore_mismatch and cache.kept != b"another GPU's"
 
     def add_optimization_profile(self, profile) -> None:
         self.profiles.append(profile)
@@ -120,7 +132,9 @@ def classic_module(version: str, **builder_flags: int) -> ModuleType:
     module.__version__ = version
     module.Builder, module.ILogger, module.OnnxParser = Builder, ILogger, FakeParser
     module.IProgressMonitor = type("IProgressMonitor", (), {})
-    module.BuilderFlag = IntEnum("BuilderFlag", {"REFIT": 1, **builder_flags})
+    module.BuilderFlag = IntEnum("BuilderFlag", {**BUILDER_FLAGS, **builder_flags})
+    module.HardwareCompatibilityLevel = IntEnum("HardwareCompatibilityLevel", {"NONE": 0, "AMPERE_PLUS": 1})
+    module.ProfilingVerbosity = IntEnum("ProfilingVerbosity", {"DETAILED": 1})
     module.NetworkDefinitionCreationFlag = IntEnum("NetworkDefinitionCreationFlag", {"STRONGLY_TYPED": 1})
     module.MemoryPoolType = IntEnum("MemoryPoolType", {"WORKSPACE": 0})
     return module
@@ -157,6 +171,53 @@ def test_classic_build_passes_every_option(graph, caplog) -> None:
     assert caplog.messages == ["a warning of the library"]
 
 
+def test_classic_build_passes_on_what_a_flavour_may_refuse(graph, tmp_path) -> None:
+    module, kept = classic_module("11.4.0.106"), tmp_path / "timings"
+    options = EngineOptions("ampere+", version_compatible=True, refit=True, strip_weights=True, timing_cache=kept)
+    for written in (b"+timed", b"+timed+timed"):
+        build(graph, Flavour(module), options=options)
+        assert kept.read_bytes() == written and sorted(tmp_path.iterdir()) == [graph, kept]
+    _, config = module.built
+    assert config.flags == ["VERSION_COMPATIBLE", "REFIT", "STRIP_PLAN"]
+    assert config.hardware_compatibility_level == module.HardwareCompatibilityLevel.AMPERE_PLUS
+    kept.write_bytes(b"another GPU's")
+    with pytest.raises(BuildError, match=r"--timing-cache .*another TensorRT or GPU"):
+        build(graph, Flavour(module), options=options)
+    assert kept.read_bytes() == b"another GPU's"
+
+
+def test_a_timing_cache_that_cannot_be_written_is_a_warning(tmp_path, caplog) -> None:
+    keep_timing_cache(FakeConfig().create_timing_cache(b""), tmp_path / "gone" / "timings")
+    assert "--timing-cache is not written" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("options", "precision", "error", "words"),
+    [
+        (EngineOptions("same-cc"), "fp32", BuildError, "--hw-compat same-cc: TensorRT 10.3.0"),
+        (EngineOptions("ampere+"), "fp8", BuildError, "8.0 does not compute in fp8"),
+        (EngineOptions(timing_cache=Path("gone/timings")), "fp32", ValueError, "--timing-cache gone/timings"),
+    ],
+)
+def test_classic_refuses_with_the_reason(options, precision, error, words) -> None:
+    with pytest.raises(error, match=words):
+        check_spec(Flavour(classic_module("10.3.0")), EngineSpec((PROFILE,), precision=precision, options=options))
+
+
+def test_rtx_builds_a_version_compatible_plan(rtx, graph) -> None:
+    plain = build(graph, rtx, compute_capabilities=("8.6",)).plan
+    told = build(graph, rtx, compute_capabilities=("8.6",), options=EngineOptions(version_compatible=True)).plan
+    assert told[:4] == b"vtrt" and told != plain
+
+
+def test_rtx_refits_on_a_gpu_for_one_target(rtx, monkeypatch) -> None:
+    spec = EngineSpec((PROFILE,), options=EngineOptions(refit=True))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    with pytest.raises(BuildError, match=r"--refit: .*not for 8\.6, 8\.9, 12\.0"):
+        check_spec(rtx, spec)
+    check_spec(rtx, replace(spec, compute_capabilities=("8.6",)))
+
+
 def test_rtx_builds_one_portable_plan_without_a_gpu(rtx, graph) -> None:
     engine = build(graph, rtx, profiles=(PROFILE, PROFILE), name="lorair tiny fp32")
     assert engine.plan[:4] == b"vtrt"
@@ -181,9 +242,14 @@ def test_one_plan_serves_all_targets(rtx, graph) -> None:
         ({"compute_capabilities": ("9.0",)}, ["9.0", "8.6", "8.9", "12.0", "--backend tensorrt"]),
         ({"opt_level": 5}, ["--opt-level", "leave the option out"]),
         ({"workspace_mib": 1}, ["--workspace", "--max-shape"]),
+        ({"options": EngineOptions("ampere+")}, ["--hw-compat ampere+", "--compute-capability"]),
+        ({"options": EngineOptions(timing_cache=Path("timings"))}, ["--timing-cache", "leave the option out"]),
+        ({"options": EngineOptions(refit=True)}, ["--refit", "NVIDIA GPU"]),
+        ({"options": EngineOptions(strip_weights=True)}, ["--strip-weights", "NVIDIA GPU"]),
     ],
 )
-def test_rtx_refuses_with_the_reason(rtx, graph, options, words) -> None:
+def test_rtx_refuses_with_the_reason(rtx, graph, monkeypatch, options, words) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(BuildError) as refused:
         build(graph, rtx, **options)
     assert refused.value.exit_code == 5

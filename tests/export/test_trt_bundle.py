@@ -1,3 +1,4 @@
+import json
 import shutil
 from types import ModuleType, SimpleNamespace
 
@@ -8,7 +9,7 @@ from lorair_export.cli_trt import fixed_shapes_of, profiles_from, shape_from
 from lorair_export.engine_runtime import EngineRuntime
 from lorair_export.flavour import Flavour
 from lorair_export.lowering import Lowering
-from lorair_export.manifest import Profile, TensorSpec, read_bundle
+from lorair_export.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, read_bundle, write_manifest
 from lorair_export.runtimes import OnnxRuntime
 from lorair_export.tensorrt import EngineSpec
 from lorair_export.trt_bundle import add_engine, bounded, engine_name, graph_for, sides_taken
@@ -117,6 +118,8 @@ def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, 
     [
         (["--backend", "rtx", "--compute-capability", "9.0"], 5, "it knows 7.5"),
         (["--backend", "rtx", "--opt-level", "3"], 5, "--opt-level"),
+        (["--backend", "rtx", "--hw-compat", "ampere+"], 5, "--hw-compat ampere+"),
+        (["--backend", "rtx", "--timing-cache", "timings"], 5, "--timing-cache"),
         (["--opt-shape", "64x64"], 2, "1x3x256x256"),
         (["--min-shape", "1x3x64x64", "--opt-shape", "1x3x32x32"], 2, "min <= opt <= max"),
         (["--max-shape", "2x3x64x64", "--opt-shape", "1x3x64x64", "--lowering", "merged"], 2, "use low-rank"),
@@ -129,6 +132,39 @@ def test_refused_before_anything_is_done(rtx, export_checkpoint, monkeypatch, tm
     assert run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(target), *options) == code
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_tells_targets_of_the_precision_and_options(
+    rtx, export_checkpoint, monkeypatch, tmp_path, capsys
+) -> None:
+    options = ["--backend", "rtx", "--precision", "fp8", "--version-compatible", "--dry-run", "--json"]
+    assert run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(tmp_path / "bundle"), *options) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["compute_capabilities"] == ["8.9", "12.0"]
+    assert (told["version_compatible"], told["refit"], told["hw_compat"]) == (True, False, "none")
+
+
+def test_a_bundle_s_precision_rules_targets_out_at_once(rtx, monkeypatch, tmp_path, capsys) -> None:
+    image = TensorSpec("image", "float32", ("batch", 3, "height", "width"))
+    (tmp_path / "fp8").mkdir()
+    (tmp_path / "fp8" / "model.onnx").write_bytes(b"no graph, since none is to be read")
+    manifest = Manifest(
+        runtime="onnx",
+        graphs=(Graph("model", "model.onnx", (image,), (image,), (16, 512)),),
+        files={"model.onnx": file_sha256(tmp_path / "fp8" / "model.onnx")},
+        versions={},
+        checkpoint="0" * 64,
+        lowering="low-rank",
+        precision="fp8",
+        opset=20,
+        max_batch=1,
+        degradations=("noise",),
+        local_window=None,
+    )
+    write_manifest(tmp_path / "fp8", manifest)
+    options = ["--backend", "rtx", "--compute-capability", "8.6", "--dry-run"]
+    assert run(monkeypatch, "--ckpt", str(tmp_path / "fp8"), "-o", str(tmp_path / "engine"), *options) == 5
+    assert "8.6 does not compute in fp8" in capsys.readouterr().err
 
 
 def test_command_builds_both_graphs_of_a_fixed_size(rtx, top1_checkpoint, monkeypatch, tmp_path, capsys) -> None:

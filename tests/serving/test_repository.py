@@ -140,9 +140,16 @@ def test_an_engine_serves_a_tile_in_the_profile_for_it(tmp_path):
         write_repository(str(bundle), tmp_path / "other", replace(SERVICE, tile=48))
 
 
-def test_rtx_engine_is_refused_where_only_classic_ones_load(tmp_path):
-    engine = replace(GRAPH, runtime="tensorrt", engine={"flavour": "rtx", "version": "1.7.1"})
-    with pytest.raises(ValueError, match="TensorRT-RTX"):
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({"flavour": "rtx", "version": "1.7.1"}, "TensorRT-RTX"),
+        ({"flavour": "tensorrt", "version": "10.15.1.29", "strip_weights": True}, "--strip-weights"),
+    ],
+)
+def test_an_engine_that_triton_cannot_run_is_refused(tmp_path, facts, words):
+    engine = replace(GRAPH, runtime="tensorrt", engine=facts)
+    with pytest.raises(ValueError, match=words):
         write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
     assert not (tmp_path / "repository").exists()
 
