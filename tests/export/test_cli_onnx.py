@@ -65,7 +65,7 @@ def test_a_folder_without_photographs_is_wrong_usage(export, tmp_path, capsys):
 
 
 def test_falling_short_of_parity_leaves_nothing(export, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(parity.TOLERANCES, "fp32", Tolerance(psnr_db=201, gates=0))
+    monkeypatch.setitem(parity.TOLERANCES, "fp32", Tolerance(psnr_db=201, levels=0, gates=0))
     assert export() == 6
     assert list(tmp_path.iterdir()) == []
     assert "parity missed" in capsys.readouterr().err
