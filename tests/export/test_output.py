@@ -12,6 +12,7 @@ from lorair_export.dry_run import weight_bytes
 from lorair_export.lowering import Lowering
 from lorair_export.onnx import GraphSpec
 from lorair_export.output import opened_output
+from lorair_export.routing_form import RoutingForm
 from onnx.numpy_helper import to_array
 
 
@@ -53,6 +54,9 @@ def test_a_dry_run_from_a_bundle(command, merged, capsys):
 
 def test_a_dry_run_refuses_what_the_export_refuses(command, tmp_path):
     assert command("onnx", "--dry-run", "--lowering", "merged", "--max-batch", "4") == 2
+    for form in ("experts", "pinned:typo"):  # the model mixes two
+        assert command("onnx", "--dry-run", "--routing", form) == 2
+    assert command("onnx", "--dry-run", "--lowering", "bank") == 2
     assert command("onnx", "--dry-run", ckpt="nowhere.pt") == 1
     (tmp_path / "out").mkdir()
     assert command("onnx", "--dry-run") == 4
@@ -63,6 +67,15 @@ def test_foretold_weights_are_those_of_the_graph(exported):
     graph = onnx.load(exported.folder / "model.onnx").graph
     held = sum(to_array(tensor).nbytes for tensor in graph.initializer)
     assert weight_bytes(exported.model, spec) == pytest.approx(held, rel=0.1)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_foretold_weights_in_8_bits(form_of, precision):
+    exported = form_of("pinned", precision)
+    spec = GraphSpec(Lowering.PLAIN, precision, routing=RoutingForm.PINNED, pinned="rain")
+    graph = onnx.load(exported.folder / "model.onnx").graph
+    held = sum(to_array(tensor).nbytes for tensor in graph.initializer)
+    assert weight_bytes(exported.model, spec) == pytest.approx(held, rel=0.2)
 
 
 def test_json_tells_what_was_written(command, merged, tmp_path, capsys):
