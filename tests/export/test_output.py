@@ -40,6 +40,9 @@ def test_a_dry_run_tells_and_writes_nothing(command, tmp_path, capsys):
     assert command("onnx", "--dry-run", "--max-batch", "4", "--min-size", "32", "--max-size", "64") == 0
     told = capsys.readouterr().err
     assert "lowering: low-rank" in told and "up to 4 of 32 to 64 pixels a side" in told
+    assert "weights_mib: about 0." in told and "averages over" not in told
+    assert command("onnx", "--dry-run", "--tile", "32") == 0
+    assert "averages over 48 pixels, images here have at most 32" in capsys.readouterr().err
     assert command("trt", "--dry-run", "--backend", "rtx", "--opt-shape", "1x3x64x96", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["compute_capabilities"] == ["8.6", "8.9", "12.0"] and told["images"] == "up to 1 of 64x96"
@@ -50,6 +53,8 @@ def test_a_dry_run_tells_and_writes_nothing(command, tmp_path, capsys):
 def test_a_dry_run_from_a_bundle(command, merged, capsys):
     assert command("trt", "--dry-run", "--backend", "rtx", "--opt-shape", "1x3x64x64", ckpt=merged.folder) == 0
     assert "1x3x64x64 .. 1x3x64x64 .. 1x3x64x64" in capsys.readouterr().err
+    assert command("trt", "--dry-run", "--backend", "rtx", "--clip-weights", "clip.pt", ckpt=merged.folder) == 2
+    assert "--clip-weights goes with a checkpoint" in capsys.readouterr().err
 
 
 def test_a_dry_run_refuses_what_the_export_refuses(command, tmp_path):

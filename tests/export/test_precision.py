@@ -202,9 +202,10 @@ def test_calibration_images(tmp_path):
 
 @pytest.mark.parametrize("precision", ["fp16", None])
 def test_options_of_what_is_not_quantised_are_refused(tmp_path, precision):
-    for folder, keep in ((tmp_path, ""), (None, "downs")):
+    for folder, size, keep in ((tmp_path, None, ""), (None, 8, ""), (None, None, "downs")):
         with pytest.raises(ValueError, match="nothing is quantised"):
-            calibration_from(precision, folder, 32, keep)
+            calibration_from(precision, folder, size, keep)
+    assert calibration_from(precision, None, None, "") == calibration_from("fp8", None, None, "") == Calibration()
     assert calibration_from("int8", None, 8, "downs") == Calibration(None, 8, "downs")
 
 
