@@ -16,6 +16,7 @@ from lorair_export.errors import ExportError
 from lorair_export.extras import require
 from lorair_export.graph_session import Feed, save_graph
 from lorair_export.manifest import MANIFEST, Graph, Manifest, file_sha256, new_bundle, read_bundle, write_manifest
+from lorair_export.onnx import check_file
 from lorair_export.parity import TOLERANCES
 from lorair_export.precision import PRECISIONS
 from lorair_export.quantize import Quantised, quantised
@@ -46,7 +47,8 @@ def in_precision(folder: Path, manifest: Manifest, calibration: Calibration) -> 
     graph; ``checked_by`` is what parity was measured with; ``quantised`` tells, in 8 bits, on how many images and
     which blocks were kept in float32.
 
-    Raises ExportError where a graph cannot be quantised, or does not hold the precision.
+    Raises ExportError where a graph cannot be quantised, does not pass ONNX's checker then, or does not hold the
+    precision.
     """
     onnx, precision = require("onnx"), manifest.precision
     numerics: dict[str, Any] = {"convolutions": {}, "weights_mib": {}, "checked_by": checked_by(precision)}
@@ -101,6 +103,7 @@ def _quantise(folder: Path, manifest: Manifest, calibration: Calibration) -> dic
             model = require("onnx").load(path)
             results[graph.name] = quantised(model, recorded[graph.name], number, calibration.keep_fp32, target)
             save_graph(results[graph.name].model, path)
+            check_file(path)
     return results
 
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lorair_export.cli_precision import CalibDataOption, CalibSizeOption, KeepOption, calibration_from, precision_lines
-from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
+from lorair_export.cli_shapes import (
+    BatchOption,
+    ImageSizeOption,
+    TileOption,
+    fixed_shape,
+    free_batch,
+    free_sizes,
+    window_note,
+    window_of,
+)
 from lorair_export.output import DryRun, Json, LogFile, Quiet, opened_output
 
 if TYPE_CHECKING:
@@ -49,16 +58,20 @@ def onnx(
         str, typer.Option(metavar="FORM", help="Who routes, where: graph, split, experts or pinned:DEGRADATION.")
     ] = "graph",
     lowering: Annotated[LoweringChoice, typer.Option(help="What becomes of the experts.")] = LoweringChoice.auto,
-    max_batch: Annotated[int, typer.Option(min=1, help="Most images per call.")] = 1,
+    max_batch: Annotated[int | None, typer.Option(min=1, help="Most images per call; by default 1.")] = None,
     precision: Annotated[PrecisionChoice, typer.Option(help="The restorer's.")] = PrecisionChoice.fp32,
     calib_data: CalibDataOption = None,
-    calib_size: CalibSizeOption = 32,
+    calib_size: CalibSizeOption = None,
     keep_fp32: KeepOption = "",
     opset: Annotated[
         int | None, typer.Option(min=18, max=22, help="ONNX operator set; by default 20, 22 for bf16.")
     ] = None,
-    min_size: Annotated[int, typer.Option(min=2, help="Smallest height and width in pixels.")] = 16,
-    max_size: Annotated[int, typer.Option(min=2, help="Largest; equal to the smallest fixes the size.")] = 4096,
+    min_size: Annotated[
+        int | None, typer.Option(min=2, help="Smallest height and width in pixels; by default 16.")
+    ] = None,
+    max_size: Annotated[
+        int | None, typer.Option(min=2, help="Largest, by default 4096; equal to the smallest fixes the size.")
+    ] = None,
     imgsz: ImageSizeOption = None,
     batch: BatchOption = None,
     tile: TileOption = None,
@@ -91,9 +104,7 @@ def onnx(
     from lorair_export.routing_form import routing_from
 
     form, pinned = routing_from(routing)
-    if batch is not None and max_batch not in (1, batch):
-        raise ValueError(f"--batch {batch} fixes the batch and --max-batch {max_batch} leaves it free; give one")
-    images = batch or max_batch
+    images, shape = free_batch(max_batch, batch, tile), fixed_shape(imgsz, tile)
     calibration = calibration_from(precision, calib_data, calib_size, keep_fp32)
     chosen, reason = chosen_lowering(lowering.value, images, form, precision.value)
     version, raised = chosen_opset(opset, precision.value)
@@ -102,11 +113,10 @@ def onnx(
         precision.value,
         version,
         images,
-        min_size,
-        max_size,
+        *free_sizes(min_size, max_size, shape),
         routing=form,
         pinned=pinned,
-        shape=fixed_shape(imgsz, tile),
+        shape=shape,
         fixed_batch=batch is not None or tile is not None,
         io=io.value,
     )
@@ -114,7 +124,8 @@ def onnx(
         out.say(f"lowering: {chosen}, {reason}")
         if raised:
             out.say(f"opset: {version}, {raised}")
-        photographs = photographs_in(photos) if check else []
+        photographs = photographs_in(photos, check)
+        out.say(*window_note(window_of(ckpt), spec.size_range[1]))
         if dry_run:
             refuse_existing(output, overwrite)
             plan = planned(ckpt, spec, clip_weights)
@@ -142,13 +153,18 @@ def written(folder: Path, manifest: "Manifest", seconds: float) -> dict[str, Any
     return {"bundle": str(folder), "bytes": sizes, "seconds": round(seconds, 1), "manifest": asdict(manifest)}
 
 
-def photographs_in(folder: Path | None) -> list[Path]:
-    """The photographs of a folder, or those inside the package; ValueError where it has none."""
+def photographs_in(folder: Path | None, check: bool = True) -> list[Path]:
+    """What to check on, none without ``check``: a folder's photographs, or those inside the package.
+
+    ValueError where the folder has none, or is named without ``check``.
+    """
     from lorair.data import SUFFIXES
     from lorair.photographs import examples
 
+    if folder is not None and not check:
+        raise ValueError("--photos is what to check on, and --no-check checks nothing; leave one of them out")
     if folder is None:
-        return examples()
+        return examples() if check else []
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise ValueError(f"--photos {folder} holds no photographs ({', '.join(SUFFIXES)})")
@@ -167,5 +183,4 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
     else:
         lines.append("parity: not checked")
     lines += precision_lines(manifest)
-    lines += window_note(manifest.local_window, manifest.size_range[1])
     return [*lines, f"next: lorair restore photo.jpg --model {folder}"]

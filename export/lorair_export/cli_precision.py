@@ -14,23 +14,24 @@ CalibDataOption = Annotated[
     Path | None,
     typer.Option(exists=True, file_okay=False, help="Photographs to quantise on, as they are; by default our own."),
 ]
-CalibSizeOption = Annotated[int, typer.Option(min=1, help="How many of them.")]
+CalibSizeOption = Annotated[int | None, typer.Option(min=1, help="How many of them; by default 32.")]
 KeepOption = Annotated[str, typer.Option(metavar="REGEX", help="Convolutions to keep in float32, by node name.")]
 
 
-def calibration_from(precision: str | None, folder: Path | None, size: int, keep_fp32: str) -> "Calibration":
+def calibration_from(precision: str | None, folder: Path | None, size: int | None, keep_fp32: str) -> "Calibration":
     """How to quantise by the options; ValueError where one is wrong, or nothing is quantised in the precision.
 
-    ``precision`` is None where a graph is taken as it is.
+    ``precision`` is None where a graph is taken as it is, ``size`` for the usual one.
     """
     from lorair_export.calibration import Calibration
     from lorair_export.precision import PRECISIONS
 
-    if (folder or keep_fp32) and not (precision and PRECISIONS[precision].eight_bit):
+    if (folder or size or keep_fp32) and not (precision and PRECISIONS[precision].eight_bit):
         raise ValueError(
-            "--calib-data and --keep-fp32 go with --precision int8 or fp8 and a checkpoint; here nothing is quantised"
+            "--calib-data, --calib-size and --keep-fp32 go with --precision int8 or fp8 and a checkpoint; "
+            "here nothing is quantised"
         )
-    return Calibration(folder, size, keep_fp32)
+    return Calibration(folder, size or Calibration.size, keep_fp32)
 
 
 def precision_lines(manifest: "Manifest") -> Iterator[str]:

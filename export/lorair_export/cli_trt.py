@@ -12,7 +12,7 @@ import typer
 
 from lorair_export.cli_onnx import ImageTypeChoice, LoweringChoice, PrecisionChoice, photographs_in, written
 from lorair_export.cli_precision import CalibDataOption, CalibSizeOption, KeepOption, calibration_from, precision_lines
-from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note
+from lorair_export.cli_shapes import BatchOption, ImageSizeOption, TileOption, fixed_shape, window_note, window_of
 from lorair_export.output import DryRun, Json, LogFile, Quiet, opened_output
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def trt(
         PrecisionChoice | None, typer.Option(help="The restorer's; by default fp32, or the graph's.")
     ] = None,
     calib_data: CalibDataOption = None,
-    calib_size: CalibSizeOption = 32,
+    calib_size: CalibSizeOption = None,
     keep_fp32: KeepOption = "",
     io: Annotated[
         ImageTypeChoice | None, typer.Option(help="Images in and out; by default float32, or the graph's.")
@@ -141,10 +141,12 @@ def trt(
     spec = EngineSpec(profiles, targets, opt_level, workspace, name, precision or precision_of(ckpt), options)
     flavour = find_tensorrt(backend.value)
     check_spec(flavour, spec)
-    sides_taken(profiles)
-    photographs = photographs_in(photos) if check else []
+    largest = sides_taken(profiles)[1]
+    photographs = photographs_in(photos, check)
     calibration = calibration_from(None if Path(ckpt).is_dir() else precision, calib_data, calib_size, keep_fp32)
     if Path(ckpt).is_dir():
+        if clip_weights is not None:
+            raise ValueError(f"--clip-weights goes with a checkpoint, and the graph in {ckpt} holds them; leave it out")
         asked = {"lowering": lowering.value, "precision": precision, "routing": routing, "io": io}
         chosen = checked_graph(Path(ckpt), profiles, asked)
         reason = f"as in {ckpt}"
@@ -167,6 +169,7 @@ def trt(
         reference = partial(TorchRuntime.open, ckpt, "cpu", clip_weights)
     with opened_output(quiet, json, log_file) as out:
         out.say(f"lowering: {chosen.lowering}, {reason}")
+        out.say(*window_note(window_of(ckpt), largest))
         if dry_run:
             refuse_existing(output, overwrite)
             targets = checked_targets(flavour, spec.compute_capabilities, spec.precision) or ("this GPU's",)
@@ -273,5 +276,4 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
         worst = [record["psnr_db"] if isinstance(record, dict) else record.psnr_db for record in records]
         lines.append(f"parity of the {what}: {f'{min(worst):.0f} dB or more' if worst else 'not checked'}")
     lines += precision_lines(manifest)
-    lines += window_note(manifest.local_window, manifest.size_range[1])
     return [*lines, f"next, on such a GPU: lorair restore photo.jpg --model {folder}"]

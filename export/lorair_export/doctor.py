@@ -113,10 +113,6 @@ def _package(name: str, extra: str, tell: Callable[[], str]) -> Part:
         return Part(name, None, get)
 
 
-def _onnx() -> str:
-    return f"{require('onnx').__version__}, onnxscript {require('onnxscript').__version__}"
-
-
 def _onnxruntime() -> str:
     ort = require("onnxruntime")
     names = (name.removesuffix("ExecutionProvider") for name in ort.get_available_providers())

@@ -1,14 +1,20 @@
 """What an export would make, told by the checkpoint and the options alone."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from lorair.checkpoint import load
 from lorair.model import LoRAIR
 from lorair_export.lowering import Lowering
 from lorair_export.manifest import Manifest
 from lorair_export.onnx import GraphSpec
+from lorair_export.parts import check_form
+from lorair_export.precision import PRECISIONS
+from lorair_export.quantize import KEPT
 from lorair_export.routing_form import RoutingForm, graph_names
 
 MIB = 2**20
@@ -17,9 +23,10 @@ MIB = 2**20
 def planned(checkpoint: str | Path, spec: GraphSpec, clip_weights: Path | None = None) -> dict[str, Any]:
     """The graphs, what they take, about how large they are, and the largest tensor of the largest image.
 
-    CheckpointError where the checkpoint cannot be read.
+    CheckpointError where the checkpoint cannot be read; ValueError where its model does not allow the spec.
     """
     model = load(checkpoint, "cpu", clip_weights)
+    check_form(model, spec)
     low, high = spec.size_range
     height, width = spec.shape or (high, high)
     sides = f"{height}x{width}" if spec.shape else f"{low} to {high} pixels a side"
@@ -52,20 +59,38 @@ def planned_of(bundle: Path, manifest: Manifest) -> dict[str, Any]:
 
 
 def weight_bytes(model: LoRAIR, spec: GraphSpec) -> int:
-    """Bytes of the weights in all graphs: the router's in float32, the restorer's as they are lowered."""
+    """About the bytes of the weights in all graphs: the router's in float32, the restorer's as they are lowered.
+
+    In 8 bits no block is taken to stay float32 for the sake of parity, and scales are left out.
+    """
     router = 4 * sum(weight.numel() for weight in model.router.parameters())
-    restorer = dict(model.restorer.named_parameters())
-    factors = sum(weight.numel() for name, weight in restorer.items() if name.rpartition(".")[2] in ("a", "b"))
-    plain = sum(weight.numel() for weight in restorer.values()) - factors
+    factors = plain = 0
+    for name, weight in model.restorer.named_parameters():
+        size = weight.numel() * (1 if _in_8_bits(name, weight, spec) else spec.dtype.itemsize)
+        if name.rpartition(".")[2] in ("a", "b"):
+            factors += size
+        else:
+            plain += size
     experts = len(model.degradations)
     if spec.routing is RoutingForm.PINNED:
-        return plain * spec.dtype.itemsize
+        return plain
     if spec.routing is RoutingForm.EXPERTS or spec.lowering is Lowering.BANK:
-        return router + experts * plain * spec.dtype.itemsize
-    return router + (plain + factors) * spec.dtype.itemsize
+        return router + experts * plain
+    return router + factors + plain
+
+
+def _in_8_bits(name: str, weight: Tensor, spec: GraphSpec) -> bool:
+    if PRECISIONS[spec.precision].eight_bit is None or name.endswith((".bias", ".beta", ".gamma")):
+        return False
+    return weight.dim() > 1 and not re.search(KEPT, f"restorer/{name.replace('.', '/')}")
 
 
 def lines_of(plan: Mapping[str, Any]) -> list[str]:
     """A plan for people."""
-    shown = {name: ", ".join(map(str, value)) if isinstance(value, list) else value for name, value in plan.items()}
-    return ["nothing is written; the export would be", *(f"  {name}: {value}" for name, value in shown.items())]
+    return ["nothing is written; the export would be", *(f"  {name}: {_shown(value)}" for name, value in plan.items())]
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"about {value}" if isinstance(value, float) else str(value)

@@ -121,7 +121,7 @@ def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None, na
         RuntimeUnavailableError: a package of the ``export`` extra is missing.
         ExportError: the graph cannot be made or does not pass the checker.
     """
-    onnx = require("onnx")
+    require("onnx")
     require("onnxscript")
     spec = spec or GraphSpec()
     if model.training:
@@ -140,6 +140,12 @@ def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None, na
     program.model.producer_version = lorair.__version__
     program.model.metadata_props.update(graph_metadata(model, spec))
     program.save(path)
+    check_file(path)
+
+
+def check_file(path: Path) -> None:
+    """ExportError where the ONNX file does not pass ONNX's checker in full."""
+    onnx = require("onnx")
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

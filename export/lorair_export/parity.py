@@ -20,18 +20,22 @@ ADVICE = "nothing was written. Try --precision fp32 or another --lowering, and r
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The least PSNR in dB, and how far a gate may be off."""
+    """The least PSNR in dB, how far a value of a pixel may be off in levels of 255, and how far a gate.
+
+    PSNR sees what is wrong everywhere, levels what is wrong in one place. 8 bits leave single values far off.
+    """
 
     psnr_db: float
+    levels: float
     gates: float
 
 
 TOLERANCES = {
-    "fp32": Tolerance(psnr_db=80, gates=1e-3),
-    "fp16": Tolerance(psnr_db=60, gates=1e-3),
-    "bf16": Tolerance(psnr_db=45, gates=1e-3),
-    "int8": Tolerance(psnr_db=40, gates=1e-3),
-    "fp8": Tolerance(psnr_db=40, gates=1e-3),
+    "fp32": Tolerance(psnr_db=80, levels=1, gates=1e-3),
+    "fp16": Tolerance(psnr_db=60, levels=2, gates=1e-3),
+    "bf16": Tolerance(psnr_db=45, levels=32, gates=1e-3),
+    "int8": Tolerance(psnr_db=40, levels=64, gates=1e-3),
+    "fp8": Tolerance(psnr_db=40, levels=64, gates=1e-3),
 }
 
 
@@ -95,12 +99,12 @@ def check(records: Sequence[ParityRecord], precision: str, io: str = "float32", 
     """Raise ParityError, with what to do, where a record misses :func:`tolerance_for`."""
     tolerance = tolerance_for(precision, io)
     for record in records:
-        close = record.psnr_db >= tolerance.psnr_db and record.gates_difference <= tolerance.gates
-        if record.finite and close:
+        alike = record.psnr_db >= tolerance.psnr_db and record.max_levels <= tolerance.levels
+        if record.finite and alike and record.gates_difference <= tolerance.gates:
             continue
         finding = (
-            f"{record.psnr_db:.1f} dB (at least {tolerance.psnr_db:g} asked), gates off by "
-            f"{record.gates_difference:.1e} (at most {tolerance.gates:g})"
+            f"{record.psnr_db:.1f} dB (at least {tolerance.psnr_db:g} asked), {record.max_levels:.1f} of 255 levels "
+            f"(at most {tolerance.levels:g}), gates off by {record.gates_difference:.1e} (at most {tolerance.gates:g})"
         )
         raise ParityError(
             f"parity missed at {record.height}x{record.width} on {', '.join(record.photographs)}: "

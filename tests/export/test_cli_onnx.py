@@ -65,7 +65,7 @@ def test_a_folder_without_photographs_is_wrong_usage(export, tmp_path, capsys):
 
 
 def test_falling_short_of_parity_leaves_nothing(export, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(parity.TOLERANCES, "fp32", Tolerance(psnr_db=201, gates=0))
+    monkeypatch.setitem(parity.TOLERANCES, "fp32", Tolerance(psnr_db=201, levels=0, gates=0))
     assert export() == 6
     assert list(tmp_path.iterdir()) == []
     assert "parity missed" in capsys.readouterr().err
@@ -99,9 +99,26 @@ def test_wrong_usage(export, tmp_path, options):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--imgsz", "64"), "--min-size and --max-size are a range"),  # the fixture gives --max-size
+        (("--calib-size", "8"), "nothing is quantised"),
+        (("--photos", ".", "--no-check"), "--no-check checks nothing"),
+        (("--max-batch", "4", "--tile", "64"), "give --batch for its size"),
+        (("--max-batch", "4", "--batch", "4"), "give --batch for its size"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(export, tmp_path, capsys, options, told):
+    assert export(*options) == 2
+    assert told in capsys.readouterr().err.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_such_checkpoint(export, capsys):
     assert export(ckpt="nowhere.pt") == 1
     assert capsys.readouterr().err.splitlines()[-1] == "error: nowhere.pt: no such checkpoint"
+    assert export(ckpt=".") == 1
 
 
 def test_a_missing_package(export, tmp_path, monkeypatch, capsys):

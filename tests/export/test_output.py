@@ -12,6 +12,7 @@ from lorair_export.dry_run import weight_bytes
 from lorair_export.lowering import Lowering
 from lorair_export.onnx import GraphSpec
 from lorair_export.output import opened_output
+from lorair_export.routing_form import RoutingForm
 from onnx.numpy_helper import to_array
 
 
@@ -39,6 +40,9 @@ def test_a_dry_run_tells_and_writes_nothing(command, tmp_path, capsys):
     assert command("onnx", "--dry-run", "--max-batch", "4", "--min-size", "32", "--max-size", "64") == 0
     told = capsys.readouterr().err
     assert "lowering: low-rank" in told and "up to 4 of 32 to 64 pixels a side" in told
+    assert "weights_mib: about 0." in told and "averages over" not in told
+    assert command("onnx", "--dry-run", "--tile", "32") == 0
+    assert "averages over 48 pixels, images here have at most 32" in capsys.readouterr().err
     assert command("trt", "--dry-run", "--backend", "rtx", "--opt-shape", "1x3x64x96", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert told["compute_capabilities"] == ["8.6", "8.9", "12.0"] and told["images"] == "up to 1 of 64x96"
@@ -49,10 +53,15 @@ def test_a_dry_run_tells_and_writes_nothing(command, tmp_path, capsys):
 def test_a_dry_run_from_a_bundle(command, merged, capsys):
     assert command("trt", "--dry-run", "--backend", "rtx", "--opt-shape", "1x3x64x64", ckpt=merged.folder) == 0
     assert "1x3x64x64 .. 1x3x64x64 .. 1x3x64x64" in capsys.readouterr().err
+    assert command("trt", "--dry-run", "--backend", "rtx", "--clip-weights", "clip.pt", ckpt=merged.folder) == 2
+    assert "--clip-weights goes with a checkpoint" in capsys.readouterr().err
 
 
 def test_a_dry_run_refuses_what_the_export_refuses(command, tmp_path):
     assert command("onnx", "--dry-run", "--lowering", "merged", "--max-batch", "4") == 2
+    for form in ("experts", "pinned:typo"):  # the model mixes two
+        assert command("onnx", "--dry-run", "--routing", form) == 2
+    assert command("onnx", "--dry-run", "--lowering", "bank") == 2
     assert command("onnx", "--dry-run", ckpt="nowhere.pt") == 1
     (tmp_path / "out").mkdir()
     assert command("onnx", "--dry-run") == 4
@@ -63,6 +72,15 @@ def test_foretold_weights_are_those_of_the_graph(exported):
     graph = onnx.load(exported.folder / "model.onnx").graph
     held = sum(to_array(tensor).nbytes for tensor in graph.initializer)
     assert weight_bytes(exported.model, spec) == pytest.approx(held, rel=0.1)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_foretold_weights_in_8_bits(form_of, precision):
+    exported = form_of("pinned", precision)
+    spec = GraphSpec(Lowering.PLAIN, precision, routing=RoutingForm.PINNED, pinned="rain")
+    graph = onnx.load(exported.folder / "model.onnx").graph
+    held = sum(to_array(tensor).nbytes for tensor in graph.initializer)
+    assert weight_bytes(exported.model, spec) == pytest.approx(held, rel=0.2)
 
 
 def test_json_tells_what_was_written(command, merged, tmp_path, capsys):

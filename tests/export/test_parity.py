@@ -97,10 +97,25 @@ def test_photographs_are_scaled_to_size(tmp_path):
 def test_only_what_is_within_tolerance_passes():
     assert TOLERANCES["fp32"].psnr_db == 80
     check([RIGHT, RIGHT], "fp32")
-    for wrong in ({"psnr_db": 79.9}, {"gates_difference": 0.002}, {"finite": False}):
+    for wrong in ({"psnr_db": 79.9}, {"max_levels": 1.1}, {"gates_difference": 0.002}, {"finite": False}):
         with pytest.raises(ParityError, match=r"64x64 on a\.jpg") as caught:
             check([RIGHT, replace(RIGHT, **wrong)], "fp32")
         assert caught.value.exit_code == 6
+
+
+def test_one_value_far_off_is_seen_where_the_mean_is_small():
+    class OneOff(FakeRuntime):
+        def restore(self, images, routing):
+            restored, gates = super().restore(images.clone(), routing)
+            restored[0, 1, 5, 7] += 2 / 255
+            return restored, gates
+
+    (record,) = compare(FakeRuntime(), OneOff(), examples()[:1], shape=(128, 128))
+    expected_db = 10 * math.log10(3 * 128 * 128 * 255**2 / 4)
+    assert record.psnr_db == pytest.approx(expected_db, abs=1e-2) and expected_db > TOLERANCES["fp32"].psnr_db
+    with pytest.raises(ParityError, match=r"2\.0 of 255 levels \(at most 1\)"):
+        check([record], "fp32")
+    check([record], "bf16")
 
 
 def test_no_photographs_is_a_usage_error():

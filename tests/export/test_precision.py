@@ -9,9 +9,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from lorair_export import bundle, cli, graph_session
+from lorair_export import bundle, bundle_precision, cli, graph_session
 from lorair_export.audit import checked_shares, convolution_types, multiplication_shares
-from lorair_export.bundle_precision import recorded_feeds
+from lorair_export.bundle_precision import bundle_in_8_bits, recorded_feeds
 from lorair_export.calibration import CENTRES, Calibration, Magnitudes, calibration_images
 from lorair_export.cli_precision import calibration_from, precision_lines
 from lorair_export.engine_audit import check_read
@@ -19,7 +19,7 @@ from lorair_export.errors import BuildError, ExportError
 from lorair_export.graph_session import cpu_session, observed, save_graph
 from lorair_export.lowering import Lowering
 from lorair_export.manifest import Profile
-from lorair_export.onnx import GraphSpec
+from lorair_export.onnx import GraphSpec, check_file
 from lorair_export.parity import psnr_db
 from lorair_export.precision import PRECISIONS, able, chosen_opset
 from lorair_export.quantize import (
@@ -137,6 +137,31 @@ def test_multiplications_are_counted():
     assert shares == pytest.approx({"fp32": 8 * 27 / (8 * 27 + 4 * 2), "int8": 4 * 2 / (8 * 27 + 4 * 2)})
 
 
+def test_a_file_that_onnx_refuses_is_no_graph(tmp_path):
+    model = small_graph()
+    save_graph(model, tmp_path / "model.onnx")
+    check_file(tmp_path / "model.onnx")
+    model.graph.node[1].input[1] = "nowhere"
+    save_graph(model, tmp_path / "model.onnx")
+    with pytest.raises(ExportError, match=r"checker.*nowhere"):
+        check_file(tmp_path / "model.onnx")
+
+
+def test_what_quantising_wrote_is_checked(form_of, monkeypatch, tmp_path):
+    """The quantiser is made to lose a kernel's scale after it has measured; no bundle may be left of that."""
+
+    def careless(*arguments):
+        result = quantised(*arguments)
+        scale = next(tensor for tensor in result.model.graph.initializer if tensor.name.endswith(".scale"))
+        result.model.graph.initializer.remove(scale)
+        return result
+
+    monkeypatch.setattr(bundle_precision, "quantised", careless)
+    with pytest.raises(ExportError, match="checker"):
+        bundle_in_8_bits(form_of("pinned").folder, tmp_path / "out", "int8", Calibration(size=1))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_graph_of_another_precision_is_refused():
     with pytest.raises(ExportError, match=r"fp16.*100% fp32"):
         checked_shares(small_graph(), "fp16")
@@ -193,9 +218,10 @@ def test_calibration_images(tmp_path):
 
 @pytest.mark.parametrize("precision", ["fp16", None])
 def test_options_of_what_is_not_quantised_are_refused(tmp_path, precision):
-    for folder, keep in ((tmp_path, ""), (None, "downs")):
+    for folder, size, keep in ((tmp_path, None, ""), (None, 8, ""), (None, None, "downs")):
         with pytest.raises(ValueError, match="nothing is quantised"):
-            calibration_from(precision, folder, 32, keep)
+            calibration_from(precision, folder, size, keep)
+    assert calibration_from(precision, None, None, "") == calibration_from("fp8", None, None, "") == Calibration()
     assert calibration_from("int8", None, 8, "downs") == Calibration(None, 8, "downs")
 
 

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -102,6 +103,48 @@ def test_the_second_of_two_exports_is_refused_or_wins_whole(tmp_path):
     assert (target / "manifest.json").read_text() == "inner"
     write("outer", overwrite=True)
     assert (target / "manifest.json").read_text() == "outer" and list(tmp_path.iterdir()) == [target]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from onnx import TensorProto, helper, save
+from lorair_export.manifest import Graph, Manifest, TensorSpec, file_sha256, new_bundle, write_manifest
+
+target, name, overwrite = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "overwrite"
+border = [helper.make_tensor_value_info(value, TensorProto.FLOAT, [1]) for value in ("image", "restored")]
+graph = helper.make_graph([helper.make_node("Identity", ["image"], ["restored"])], name, border[:1], border[1:])
+with new_bundle(target, overwrite) as folder:
+    save(helper.make_model(graph), folder / "model.onnx")
+    files = {"model.onnx": file_sha256(folder / "model.onnx")}
+    graphs = (Graph("model", "model.onnx", (TensorSpec("image", "float32", (1,)),), (), (2, 16)),)
+    print("inside", flush=True)
+    sys.stdin.readline()
+    write_manifest(folder, Manifest("onnx", graphs, files, {}, name, "plain", "fp32", 20, 1, ("rain",), None))
+"""
+
+
+@pytest.mark.parametrize("mode", ["keep", "overwrite"])
+def test_of_two_processes_one_bundle_is_whole(tmp_path, mode):
+    """Both are at work on one folder before either ends; the manifest's SHA-256 tells a mixture."""
+    target, names = tmp_path / "out", ("first", "second")
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, target, name, mode],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for name in names
+    ]  # fmt: skip
+    assert [process.stdout.readline() for process in both] == ["inside\n", "inside\n"]
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    errors = [process.communicate(timeout=60)[1] for process in both]
+    won = [name for name, process in zip(names, both, strict=True) if process.returncode == 0]
+    assert read_bundle(target).checkpoint in won and list(tmp_path.iterdir()) == [target]
+    assert len(won) == 1 or mode == "overwrite"
+    for process, told in zip(both, errors, strict=True):
+        assert process.returncode == 0 or "ExportError" in told
 
 
 def test_a_target_that_comes_between_check_and_rename_is_kept(monkeypatch, tmp_path):
