@@ -18,7 +18,8 @@ class BundleRuntime(ABC):
 
     A batch beyond the largest for its size runs in parts, and images between an engine's profiles are filled up to
     one by reflection. Where a graph takes 8-bit images, float32 ones are rounded to levels for it, and its levels are
-    divided by 255 again.
+    divided by 255 again. ``precision`` is the graphs', by which they are judged; ``computes_in`` what the restorer's
+    convolutions run in here.
     """
 
     name: ClassVar[str]
@@ -28,7 +29,7 @@ class BundleRuntime(ABC):
         self.manifest = manifest
         self.degradations = manifest.degradations
         self.size_range = manifest.size_range
-        self.precision = manifest.precision
+        self.precision = self.computes_in = manifest.precision
 
     @abstractmethod
     def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

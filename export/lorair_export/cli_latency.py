@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from lorair.runtime import Runtime
-    from lorair_export.latency.cases import Case, Plan
+    from lorair_export.latency.cases import Batch, Case, Plan
     from lorair_export.latency.rows import Row
 
 WIDTH: Final = 120  # in a narrower terminal lines break, where a table would leave figures out
@@ -62,8 +62,11 @@ def latency(
     """
     from lorair.runtime import open_runtime
     from lorair_export.latency.cases import Part, Plan, Rounds
+    from lorair_export.latency.report import prepare_report
 
     cases = cases_of(size or ["256x256"], batch or [1])
+    if output is not None:
+        prepare_report(output)
     runtimes = {target: open_runtime(target, device) for target in model}
     targets = {target: target for target in model}
     plan = Plan(cases, Rounds(warmup, iters, duration), Part(part), device)
@@ -111,19 +114,31 @@ def run(
 
 
 def _rows(runtimes: "Mapping[str, Runtime]", targets: Mapping[str, str], case: "Case", plan: "Plan") -> "list[Row]":
+    """A case by every model. One that the reference has no memory for has reasons alone, and those before stand."""
+    from lorair.tiling import is_out_of_memory
     from lorair_export.latency.cases import case_batches
-    from lorair_export.latency.cold_start import cold_start
     from lorair_export.latency.measure import measure
-    from lorair_export.latency.rows import reference_of
+    from lorair_export.latency.rows import Row, failure, reference_of
 
-    batches = case_batches(case, plan.part, runtimes[reference_of(runtimes)])
-    rows = measure(runtimes, batches, plan.rounds, plan.part)
-    return [
-        row
-        if row.refused is not None
-        else replace(row, **asdict(cold_start(targets[row.model], plan.device, batches[0], plan.part)))
-        for row in rows
-    ]
+    try:
+        batches = case_batches(case, plan.part, runtimes[reference_of(runtimes)])
+        rows = measure(runtimes, batches, plan.rounds, plan.part)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return [Row(name, runtime.name, case, plan.part, refused=failure(error)) for name, runtime in runtimes.items()]
+    return [row if row.refused is not None else _with_start(row, targets[row.model], batches[0], plan) for row in rows]
+
+
+def _with_start(row: "Row", target: str, batch: "Batch", plan: "Plan") -> "Row":
+    """The row with the figures of a fresh process, or none but the reason why that failed."""
+    from lorair_export.latency.cold_start import cold_start
+    from lorair_export.latency.rows import Row, failure
+
+    try:
+        return replace(row, **asdict(cold_start(target, plan.device, batch, plan.part)))
+    except Exception as error:  # what a fresh process raises, a library's errors too
+        return Row(row.model, row.runtime, row.case, row.part, row.precision, refused=failure(error))
 
 
 def cases_of(sizes: Sequence[str], batches: Sequence[int]) -> "list[Case]":

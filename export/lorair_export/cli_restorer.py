@@ -48,9 +48,12 @@ def restorer(
     """
     from lorair.config import PRESETS
     from lorair_export.latency.cases import Part, Plan, Rounds
+    from lorair_export.latency.report import prepare_report
     from lorair_export.latency.restorer import FORMS, opened, prepared
 
     cases = cases_of(size or ["512x512", "4x256x256"], [1])
+    if output is not None:
+        prepare_report(output)
     with TemporaryDirectory() if keep is None else nullcontext(str(keep)) as folder:
         targets = prepared(model, Path(folder), cases, local_window, form or list(FORMS))
         runtimes = opened(targets, device)

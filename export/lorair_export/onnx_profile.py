@@ -3,14 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+import torch
 from torch import Tensor
 
-from lorair_export.extras import require
-from lorair_export.runtimes import OnnxRuntime
+from lorair_export.graph_session import CPU
+from lorair_export.runtimes import OnnxRuntime, session_of
 
 PARTS: Final = ("router", "restorer")
 
@@ -26,23 +28,20 @@ def graph_part_times(target: str, runtime: OnnxRuntime, images: Tensor, calls: i
         images: ``[B, 3, H, W]`` float32 in [0, 1].
         calls: calls to take the mean of, after one that is not counted.
     """
-    graph, own = runtime.manifest.graphs[0], next(iter(runtime.sessions.values()))
-    alone = len(runtime.sessions) == 1 and graph.inputs[0].dtype == "float32"
-    if not alone or own.get_providers()[0] != "CPUExecutionProvider":
+    manifest, graph = runtime.manifest, runtime.manifest.graphs[0]
+    if list(runtime.sessions) != [graph.name] or runtime.sessions[graph.name].get_providers()[0] != CPU:
         return {}
     folder = Path(target).parent if target.endswith(".onnx") else Path(target)
-    model = folder / graph.file
-    batches = [part.numpy() for part in images.split(runtime.manifest.max_batch)]
     with TemporaryDirectory() as scratch:
-        options = own.get_session_options()
-        options.enable_profiling, options.profile_file_prefix = True, str(Path(scratch) / "profile")
-        session = require("onnxruntime").InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        options.enable_profiling = False
+        prefix = str(Path(scratch) / "profile")
+        session = session_of(folder / graph.file, torch.device("cpu"), manifest.precision, prefix)
+        profiled = copy(runtime)
+        profiled.sessions = {graph.name: session}
         for _ in range(1 + calls):
-            for batch in batches:
-                session.run(None, {"image": batch})
+            profiled.restore(images, None)
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
-    spent = milliseconds_by_part(events, skip_runs=len(batches))
+    runs = sum(event["name"] == "model_run" for event in events)
+    spent = milliseconds_by_part(events, skip_runs=runs // (1 + calls))
     return {f"{part}_ms": spent[part] / calls for part in PARTS} if set(spent) == set(PARTS) else {}
 
 

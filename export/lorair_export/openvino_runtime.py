@@ -36,6 +36,10 @@ class OpenVinoRuntime(OnnxRuntime):
         super().__init__(folder, manifest, device)
         if precision == "bf16" and not PRECISIONS[self.precision].eight_bit:
             self.precision = precision
+        if manifest.precision == "int8":
+            self.computes_in = "int8"
+        elif precision == "bf16":
+            self.computes_in = precision
 
     @classmethod
     def accepts(cls, target: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,9 +66,18 @@ def print_json(result: Mapping[str, Any]) -> None:
     print(json.dumps(result, indent=2))
 
 
+class StderrHandler(logging.Handler):
+    """Records on what stderr is at the time, since bars put another one in its place while they are shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
 @contextmanager
 def opened_output(quiet: bool = False, json: bool = False, log_file: Path | None = None) -> Iterator[Output]:
-    """The output of one command. The log takes warnings of libraries too, and the error that ends the command.
+    """The output of one command. Warnings, of libraries too, go to stderr, with ``quiet`` errors alone.
+
+    The log takes all of them, and the error that ends the command.
 
     Raises:
         OSError: the log file cannot be written.
@@ -76,19 +86,23 @@ def opened_output(quiet: bool = False, json: bool = False, log_file: Path | None
 
     root = logging.getLogger()
     level = root.level
-    handler = None
+    handlers: list[logging.Handler] = [StderrHandler(logging.ERROR if quiet else logging.WARNING)]
     if log_file is not None:
-        handler = logging.FileHandler(log_file, encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-        root.addHandler(handler)
+        file = logging.FileHandler(log_file, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handlers.append(file)
         root.setLevel(logging.INFO)
+    for handler in handlers:
+        root.addHandler(handler)
+    logging.captureWarnings(True)
     try:
         yield Output(Console(stderr=True, quiet=quiet), json)
     except BaseException as error:
         logger.info("ended by %s: %s", type(error).__name__, error)
         raise
     finally:
-        if handler is not None:
-            root.setLevel(level)
+        logging.captureWarnings(False)
+        root.setLevel(level)
+        for handler in handlers:
             root.removeHandler(handler)
             handler.close()

@@ -14,8 +14,9 @@ from lorair.errors import RuntimeUnavailableError
 from lorair_export.bundle_runtime import BundleRuntime
 from lorair_export.errors import ExportError
 from lorair_export.extras import require
-from lorair_export.graph_session import cpu_session, session_options
+from lorair_export.graph_session import cpu_session, opened_session
 from lorair_export.manifest import Graph, Manifest, named_runtime, read_bundle
+from lorair_export.precision import PRECISIONS
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -27,13 +28,18 @@ Session = Any
 
 
 class OnnxRuntime(BundleRuntime):
-    """A bundle's graphs in one session each."""
+    """A bundle's graphs in one session each.
+
+    They compute in float32 on a CPU (measured on x86), and everywhere in 8 bits (see ``graph_session``).
+    """
 
     name = "onnx"
 
     def __init__(self, folder: Path, manifest: Manifest, device: str = "auto") -> None:
         super().__init__(manifest)
         resolved = resolve_device(device)
+        if resolved.type == "cpu" or PRECISIONS[self.precision].eight_bit:
+            self.computes_in = "fp32"
         self.sessions = {graph.name: self._session(folder / graph.file, resolved) for graph in manifest.graphs}
 
     @classmethod
@@ -53,6 +59,8 @@ class OnnxRuntime(BundleRuntime):
         return cls(*bundle_of(target), device)
 
     def _session(self, model: Path, device: torch.device) -> Session:
+        if device.type == "cpu" and self.precision == "bf16":
+            logger.warning("ONNX Runtime's CPU has no bfloat16 convolution: computing in float32, results rounded")
         return session_of(model, device, self.precision)
 
     def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -76,16 +84,21 @@ def bundle_of(target: str) -> tuple[Path, Manifest]:
     return path.parent, replace(manifest, graphs=graphs)
 
 
-def session_of(model: Path, device: torch.device, precision: str) -> "onnxruntime.InferenceSession":
-    ort, options = require("onnxruntime"), session_options()
+def session_of(model: Path, device: torch.device, precision: str, profile: str = "") -> "onnxruntime.InferenceSession":
+    """A session of a bundle's graph; ``profile`` is that of :func:`lorair_export.graph_session.session_options`.
+
+    Raises:
+        ExportError: ONNX Runtime refuses the graph.
+        RuntimeUnavailableError: it does not get the device.
+    """
     if device.type == "cpu" and precision == "bf16":
-        logger.warning("ONNX Runtime's CPU has no bfloat16 convolution: computing in float32, results rounded")
-        return cpu_session(require("onnx").load(model))
+        return cpu_session(require("onnx").load(model), profile=profile)
     if device.type == "cpu":
-        return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+        return opened_session(model, str(model), profile=profile)
+    ort = require("onnxruntime")
     # An exhaustive search for each convolution would be repeated for every new image size.
     cuda = {"device_id": device.index or 0, "cudnn_conv_algo_search": "HEURISTIC"}
-    session = ort.InferenceSession(str(model), options, providers=[("CUDAExecutionProvider", cuda)])
+    session = opened_session(model, str(model), "CUDAExecutionProvider", cuda, profile)
     if "CUDAExecutionProvider" not in session.get_providers():
         raise RuntimeUnavailableError(
             f"ONNX Runtime {ort.__version__} did not get {device}: install onnxruntime-gpu and the CUDA and cuDNN "

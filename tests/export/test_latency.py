@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from lorair_export import cli_bench
-from lorair_export.cli_latency import cases_of
+from lorair_export.cli_latency import cases_of, run
+from lorair_export.errors import ExportError, ParityError
 from lorair_export.latency import measure as latency
 from lorair_export.latency import restorer as restorer_bench
 from lorair_export.latency.cases import Batch, Case, Part, Plan, Rounds, case_batches
@@ -129,13 +130,19 @@ def test_size_out_of_range_and_failure_are_reasons(clock) -> None:
     def fail(images, routing):
         raise RuntimeUnavailableError("no GPU here")
 
+    def exceed(images, routing):
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 9000\nException raised from ...")
+
     failing.restore = fail
+    large = FakeRuntime(clock, "onnx")
+    large.restore = exceed
     other = FakeRuntime(clock, "onnx")
     other.degradations = ("rain", "snow")
-    runtimes = {"best.pt": FakeRuntime(clock), "small": small, "failing": failing, "other": other}
+    runtimes = {"best.pt": FakeRuntime(clock), "small": small, "failing": failing, "other": other, "large": large}
     rows = measure(runtimes, batches(), Rounds(warmup=0, iters=1))
     assert [row.refused for row in rows] == [
-        None, "takes sides of 16 to 32 pixels", "no GPU here", "another model, of rain, snow"
+        None, "takes sides of 16 to 32 pixels", "no GPU here", "another model, of rain, snow",
+        "RuntimeError: Failed to allocate memory for requested buffer of size 9000",
     ]  # fmt: skip
 
 
@@ -263,6 +270,16 @@ def test_graph_is_measured_in_parts(merged) -> None:
     assert left == []
 
 
+def test_a_graph_in_bfloat16_of_a_fixed_batch_is_measured_in_parts(form_of) -> None:
+    exported = form_of("low-rank", "bf16")
+    assert exported.manifest.graphs[0].fixed_batch == 4
+    reference, target = TorchRuntime(exported.model), str(exported.folder)
+    batches = case_batches(Case(48, 64, 2), Part.ALL, reference)
+    _, row = measure({"best.pt": reference, target: OnnxRuntime.open(target, "cpu")}, batches, Rounds(0, 1))
+    assert (row.refused, row.precision) == (None, "fp32") and 45 <= row.psnr_db < 100
+    assert row.router_ms > 0 and row.restorer_ms > 0
+
+
 def test_cold_start_is_that_of_a_fresh_process(export_checkpoint) -> None:
     routing = Routing(None, torch.eye(3)[:1], torch.rand(1, 4))
     started = cold_start(str(export_checkpoint), "cpu", Batch(torch.rand(1, 3, 48, 48), routing), Part.RESTORER)
@@ -289,6 +306,45 @@ def test_command_tells_by_its_exit_code(clock, monkeypatch, tmp_path, error, exi
     ]
     assert read["rows"][0]["first_call_ms"] == 2.0
     assert {"processor", "cores", "versions", "threads", "commit"} <= set(read["machine"])
+
+
+def test_what_has_no_memory_is_a_reason_and_the_rest_is_written(clock, monkeypatch, tmp_path) -> None:
+    """The bundle's fresh process dies, and at 64 pixels the reference itself has no memory."""
+    pytest.importorskip("matplotlib")
+    reference = FakeRuntime(clock)
+    restore = reference.restore
+
+    def exceeding(images, routing):
+        if images.shape[-1] == 64:
+            raise MemoryError("64 pixels")
+        return restore(images, routing)
+
+    def start(target, *asked):
+        if target == "bundle":
+            raise ExportError("a fresh process died")
+        return ColdStart(1.0, 2.0, 3.0, None)
+
+    reference.restore = exceeding
+    runtimes = {"best.pt": reference, "bundle": FakeRuntime(clock, "onnx")}
+    plan = Plan([Case(32, 48), Case(64, 64)], Rounds(0, 2))
+    monkeypatch.setattr("lorair_export.latency.cold_start.cold_start", start)
+    with pytest.raises(ParityError, match=r"bundle at 1x3x32x48: a fresh process died; .* MemoryError: 64 pixels"):
+        run(runtimes, {name: name for name in runtimes}, plan, None, tmp_path)
+    rows = json.loads((tmp_path / "latency.json").read_text())["rows"]
+    assert [(row["calls"], row["refused"]) for row in rows] == [
+        (2, None), (0, "a fresh process died"), (0, "MemoryError: 64 pixels"), (0, "MemoryError: 64 pixels")
+    ]  # fmt: skip
+
+
+def test_a_report_that_cannot_be_written_is_told_before_models_are_opened(monkeypatch, tmp_path, capsys) -> None:
+    (tmp_path / "report").write_text("a file")
+    opened = []
+    monkeypatch.setattr("lorair.runtime.open_runtime", lambda *asked: opened.append(asked))
+    monkeypatch.setattr("sys.argv", ["lorair-bench", "latency", "--model", "best.pt", "-o", str(tmp_path / "report")])
+    with pytest.raises(SystemExit) as ended:
+        cli_bench.main()
+    assert (ended.value.code, opened) == (3, [])
+    assert capsys.readouterr().err == f"error: {tmp_path / 'report'}: File exists\n"
 
 
 def test_the_restorer_s_command_measures_what_runs_here(top1_model, monkeypatch, tmp_path, capfd) -> None:

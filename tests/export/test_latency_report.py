@@ -1,15 +1,19 @@
 """What a latency run leaves to be read: the page, and the comparison with an earlier run."""
 
 import json
+import sys
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import pytest
+from lorair_export.latency import report
 from lorair_export.latency.cases import Case, Part, Plan
 from lorair_export.latency.columns import columns_of
 from lorair_export.latency.compare import compared, differences, read_record
-from lorair_export.latency.report import record_of, write_report
+from lorair_export.latency.report import prepare_report, record_of, write_report
 from lorair_export.latency.rows import Row
+
+from lorair.errors import RuntimeUnavailableError
 
 MACHINE = {"processor": "a fast one", "cores": 2, "gpu": None, "versions": {"torch": "2.11", "numpy": "2.0"}}
 CASE = Case(64, 48, 2)
@@ -66,6 +70,28 @@ def test_a_page_of_refusals_alone(tmp_path):
     written = write_report(tmp_path, record(WRONG), [WRONG])
     assert [path.name for path in written] == ["latency.json", "latency.html"]
     assert "wrong output: 3.0 dB & <b>worse</b>" in Page((tmp_path / "latency.html").read_text()).texts
+
+
+def test_figures_outlive_a_chart_that_fails(tmp_path, monkeypatch):
+    def fail(rows, form):
+        raise ValueError("no font")
+
+    monkeypatch.setattr(report, "drawn", fail)
+    with pytest.raises(ValueError, match="no font"):
+        write_report(tmp_path, record(FAST), [FAST])
+    assert json.loads((tmp_path / "latency.json").read_text())["rows"][0]["p50_ms"] == 12.5
+
+
+def test_what_would_keep_a_report_from_being_written_is_found_before(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    prepare_report(tmp_path / "deep" / "report")
+    assert (tmp_path / "deep" / "report").is_dir()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match="cannot be written to"):
+        prepare_report(tmp_path)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(RuntimeUnavailableError, match=r"matplotlib .* pip install 'lorair\[export\]'"):
+        prepare_report(tmp_path)
 
 
 def test_rows_are_beside_the_first_model_of_their_case():

@@ -7,7 +7,9 @@ import onnxruntime
 import pytest
 import torch
 from lorair_export.errors import ExportError
+from lorair_export.graph_session import cpu_session, opened_session
 from lorair_export.runtimes import OnnxRuntime
+from onnx import TensorProto, helper
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.router import Routing
@@ -96,3 +98,34 @@ def test_a_missing_package_names_the_extra(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(RuntimeUnavailableError, match=r"pip install 'lorair\[export\]'"):
         OnnxRuntime.open(str(exported.folder), "cpu")
+
+
+def test_a_graph_that_onnx_runtime_refuses_is_one_sentence(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(
+        ExportError, match=r"^ours: ONNX Runtime \S+ by CPUExecutionProvider refuses this graph: .*"
+    ) as caught:
+        opened_session(tmp_path / "model.onnx", "ours")
+    assert "\n" not in str(caught.value)
+    node = helper.make_node("Unheard", ["image"], ["restored"], domain="elsewhere")
+    borders = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("image", "restored")]
+    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("elsewhere", 1)]
+    model = helper.make_model(
+        helper.make_graph([node], "ours", *[[b] for b in borders]), opset_imports=opsets, ir_version=10
+    )
+    with pytest.raises(ExportError, match=r"^ours: .*Unheard"):
+        cpu_session(model)
+
+
+def test_a_provider_that_fails_is_not_replaced_by_another(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    def create(session, providers, *options):
+        asked.append(providers)
+        raise RuntimeError("CUDA failure 35:\nCUDA driver version is insufficient")
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", create)
+    with pytest.raises(RuntimeUnavailableError, match=r"by CUDAExecutionProvider .* 35: CUDA driver version"):
+        opened_session(tmp_path / "model.onnx", "ours", "CUDAExecutionProvider", {"device_id": 0})
+    assert asked == [[("CUDAExecutionProvider", {"device_id": 0})]]
+    assert capsys.readouterr().out == ""

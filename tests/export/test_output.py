@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import sys
+import warnings
 
 import onnx
 import pytest
@@ -109,7 +110,21 @@ def test_a_log_that_cannot_be_written_is_one_line(command, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_warnings_of_libraries_are_logged(tmp_path):
-    with opened_output(quiet=True, log_file=tmp_path / "log.txt"):
+@pytest.mark.parametrize("quiet", [True, False])
+@pytest.mark.parametrize("logged", [True, False])
+def test_warnings_of_libraries_are_told_unless_quiet_and_logged(tmp_path, capsys, quiet, logged):
+    log = tmp_path / "log.txt"
+    with opened_output(quiet=quiet, log_file=log if logged else None):
         logging.getLogger("a.library").warning("slow path")
-    assert "WARNING a.library: slow path" in (tmp_path / "log.txt").read_text()
+        warnings.warn("old option", FutureWarning, stacklevel=1)
+        logging.getLogger("a.library").error("lost path")
+    told = capsys.readouterr().err
+    assert ("warning: slow path\n" in told) == ("FutureWarning: old option" in told) == (not quiet)
+    assert told.count("error: lost path\n") == 1
+    if logged:
+        kept = log.read_text()
+        assert "WARNING a.library: slow path" in kept and "FutureWarning: old option" in kept
+    showing = warnings.showwarning
+    with opened_output():
+        assert warnings.showwarning is not showing
+    assert warnings.showwarning is showing

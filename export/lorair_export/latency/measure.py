@@ -1,5 +1,6 @@
 """Latency of models side by side: correctness first, then calls in turn, so that all meet one machine."""
 
+import logging
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from lorair.runtime import Runtime
 from lorair_export.latency.cases import Batch, Case, Part, Rounds, outputs_of
-from lorair_export.latency.rows import Row, judged, reference_of
+from lorair_export.latency.rows import Row, failure, judged, reference_of
 from lorair_export.onnx_profile import graph_part_times
 from lorair_export.runtimes import OnnxRuntime
 
@@ -22,6 +23,8 @@ SETTLE_S: Final = 0.02
 PART_CALLS: Final = 5
 
 P = ParamSpec("P")
+
+logger = logging.getLogger(__name__)
 
 
 def measure(
@@ -98,7 +101,11 @@ def part_times(name: str, runtime: Runtime, images: Tensor) -> dict[str, float]:
     """Milliseconds of routing and of restoring, empty where the runtime does not part them."""
     routing = runtime.route(images)
     if routing is None and isinstance(runtime, OnnxRuntime) and runtime.name == OnnxRuntime.name:
-        return graph_part_times(name, runtime, images, PART_CALLS)
+        try:
+            return graph_part_times(name, runtime, images, PART_CALLS)
+        except Exception as error:  # it takes the memory of a second session, and the run is worth more
+            logger.warning("%s: no times of its parts: %s", name, failure(error))
+            return {}
     if routing is None:
         return {}
     router = [milliseconds(runtime.route, images) for _ in range(PART_CALLS)]

@@ -1,5 +1,6 @@
 """What a latency run leaves: a JSON record, a page that stands by itself, and a chart."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from lorair_export.extras import require
 from lorair_export.latency.cases import Part, Plan
 from lorair_export.latency.chart import drawn
 from lorair_export.latency.columns import Columns, columns_of
@@ -40,19 +42,35 @@ def record_of(rows: Sequence[Row], reference: str, plan: Plan, machine: Mapping[
     }
 
 
+def prepare_report(folder: Path) -> None:
+    """Make the folder, and find out before hours of measuring what would keep a report from being written.
+
+    Raises:
+        OSError: the folder cannot be made or written to.
+        RuntimeUnavailableError: matplotlib is missing.
+    """
+    require("matplotlib")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "this folder cannot be written to", str(folder))
+
+
 def write_report(
     folder: Path, record: Mapping[str, Any], rows: Sequence[Row], comparison: Columns | None = None
 ) -> list[Path]:
-    """Write latency.json, latency.html and, if a row was measured, latency.png into a folder; the paths written."""
+    """Write latency.json, if a row was measured latency.png, and latency.html into a folder; the paths written."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {"latency.json": f"{json.dumps(record, indent=2, allow_nan=False)}\n".encode()}
+    # The figures first: drawing may fail, and cannot be repeated without them.
+    written = [_write(folder / "latency.json", f"{json.dumps(record, indent=2, allow_nan=False)}\n".encode())]
     chart = ""
     if any(row.refused is None for row in rows):
-        contents["latency.png"] = drawn(rows, "png")
+        written.append(_write(folder / "latency.png", drawn(rows, "png")))
         chart = drawn(rows, "svg").decode()
-    contents["latency.html"] = page_of(record, columns_of(rows), chart, comparison).encode()
-    for name, content in contents.items():
-        aside = folder / f".{name}"
-        aside.write_bytes(content)
-        os.replace(aside, folder / name)
-    return [folder / name for name in contents]
+    page = page_of(record, columns_of(rows), chart, comparison)
+    return [*written, _write(folder / "latency.html", page.encode())]
+
+
+def _write(path: Path, content: bytes) -> Path:
+    aside = path.with_name(f".{path.name}")
+    aside.write_bytes(content)
+    return aside.replace(path)

@@ -19,11 +19,12 @@ Pair = tuple[Outputs, Outputs]
 class Row:
     """One model in one case.
 
-    ``precision`` is the restorer's, fp32 where the router is timed alone. ``refused`` is the reason where there is
-    no figure. Milliseconds are of whole calls of ``part``, from images to images in host memory; ``router_ms`` and
-    ``restorer_ms`` of its parts, None where they cannot be told apart. ``psnr_db`` is the least of the batches
-    against the reference, None for a router; ``mpix_per_s`` counts megapixels of input. The cold start, load and
-    first call in ms, and the peaks are of a fresh process: resident memory, and what torch's CUDA allocator held.
+    ``precision`` is what the restorer computes in, fp32 where the router is timed alone. ``refused`` is the reason
+    where there is no figure. Milliseconds are of whole calls of ``part``, from images to images in host memory;
+    ``router_ms`` and ``restorer_ms`` of its parts, None where they cannot be told apart. ``psnr_db`` is the least of
+    the batches against the reference, None for a router; ``mpix_per_s`` counts megapixels of input. The cold start,
+    load and first call in ms, and the peaks are of a fresh process: resident memory, and what torch's CUDA allocator
+    held.
     """
 
     model: str
@@ -59,7 +60,8 @@ def judged(name: str, runtime: Runtime, batches: Sequence[Batch], expected: Sequ
     """The row of a runtime before its figures: how near it comes to the reference, or why it is refused."""
     batch, _, height, width = batches[0].images.shape
     precision = "fp32" if part is Part.ROUTER else getattr(runtime, "precision", "fp32")
-    row = Row(name, runtime.name, Case(height, width, batch), part, precision)
+    computes_in = precision if part is Part.ROUTER else getattr(runtime, "computes_in", precision)
+    row = Row(name, runtime.name, Case(height, width, batch), part, computes_in)
     low, high = runtime.size_range or (1, math.inf)
     if part is not Part.ROUTER and not (low <= height <= high and low <= width <= high):
         return replace(row, refused=f"takes sides of {low} to {high} pixels")
@@ -67,8 +69,8 @@ def judged(name: str, runtime: Runtime, batches: Sequence[Batch], expected: Sequ
         return replace(row, refused=f"another model, of {', '.join(runtime.degradations)}")
     try:
         found = [outputs_of(runtime, batch, part) for batch in batches]
-    except (ValueError, LorairError) as error:
-        return replace(row, refused=str(error))
+    except Exception as error:  # libraries raise what they like, and the other models still have figures
+        return replace(row, refused=failure(error))
     eight_bit = isinstance(runtime, BundleRuntime) and runtime.manifest.graphs[-1].inputs[0].dtype == "uint8"
     tolerance = tolerance_for(precision, "uint8" if eight_bit else "float32")
     pairs = list(zip(expected, found, strict=True))
@@ -76,6 +78,14 @@ def judged(name: str, runtime: Runtime, batches: Sequence[Batch], expected: Sequ
         return replace(row, refused=router_fault(pairs, tolerance))
     nearness = min(psnr_db(right, restored) for (right, _), (restored, _) in pairs)
     return replace(row, psnr_db=nearness, refused=restorer_fault(nearness, pairs, tolerance))
+
+
+def failure(error: Exception) -> str:
+    """Why a model has no figure: the sentence of an error for users, the kind and first line of another one."""
+    if isinstance(error, (ValueError, LorairError)):
+        return str(error)
+    first, _, _ = str(error).strip().partition("\n")
+    return f"{type(error).__name__}: {first}"
 
 
 def restorer_fault(nearness_db: float, pairs: Sequence[Pair], tolerance: Tolerance) -> str | None:
