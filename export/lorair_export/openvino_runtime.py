@@ -34,12 +34,11 @@ class OpenVinoRuntime(OnnxRuntime):
     def __init__(self, folder: Path, manifest: Manifest, device: str = "cpu", precision: str = "f32") -> None:
         self.inference_precision = precision
         super().__init__(folder, manifest, device)
-        if precision == "bf16" and not PRECISIONS[self.precision].eight_bit:
-            self.precision = precision
+        if precision == "bf16":
+            self.computes_in = precision
+            self.precision = manifest.precision if PRECISIONS[manifest.precision].eight_bit else precision
         if manifest.precision == "int8":
             self.computes_in = "int8"
-        elif precision == "bf16":
-            self.computes_in = precision
 
     @classmethod
     def accepts(cls, target: str) -> bool:
@@ -96,7 +95,7 @@ class CompiledGraph:
                 try:
                     return core.compile_model(core.read_model(path), "CPU", options)
                 except RuntimeError as error:
-                    reason = str(error).strip().splitlines()[-1]
+                    reason = str(error).strip().splitlines()[-1].strip()
                     raise RuntimeUnavailableError(
                         f"OpenVINO cannot run {model}: {reason}; try {model.parent}"
                     ) from error

@@ -116,6 +116,15 @@ def test_a_gpu_or_a_folder_without_a_bundle_is_refused(exported, tmp_path, monke
         OpenVinoRuntime.open(f"openvino:{tmp_path}")
 
 
+def test_a_graph_that_openvino_refuses_is_one_sentence(exported, monkeypatch):
+    def refuse(core, model, device, options):
+        raise RuntimeError("Check failed at src/graph.cpp:1:\n  no memory for it\n")
+
+    monkeypatch.setattr(openvino.Core, "compile_model", refuse)
+    with pytest.raises(RuntimeUnavailableError, match=r"^OpenVINO cannot run .*\.onnx: no memory for it; try "):
+        OpenVinoRuntime.open(f"openvino:{exported.folder}")
+
+
 def test_a_missing_package_names_the_extra(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(RuntimeUnavailableError, match=r"pip install 'lorair\[openvino\]'"):
