@@ -1,5 +1,6 @@
 """How the commands end: a user's mistake is one line on stderr and an exit code, not a traceback."""
 
+import shutil
 import signal
 import sys
 import threading
@@ -33,6 +34,9 @@ def run(app: Callable[[], None]) -> None:
     except (LorairError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, LorairError) else USAGE)
+    except shutil.Error as error:  # a folder that was copied in part: its first file's reason
+        print(f"error: {error.args[0][0][-1]}", file=sys.stderr)
+        sys.exit(MACHINE)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"error: {where}{error.strerror or error}", file=sys.stderr)

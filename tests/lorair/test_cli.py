@@ -1,11 +1,13 @@
 """Exit codes and messages of the command `lorair`."""
 
 import json
+import shutil
 import sys
 
 import pytest
 import torch
 
+from lorair import console
 from lorair.checkpoint import checkpoint_of, write_checkpoint
 from lorair.cli import main
 
@@ -38,6 +40,15 @@ def test_bad_checkpoints_end_with_one_sentence(lorair, tmp_path):
     for name in ("cut.pt", "absent.pt"):
         code, out, err = lorair("info", tmp_path / name)
         assert code == 1 and out == "" and err.count("\n") == 1 and name in err and "Traceback" not in err
+
+
+def test_a_folder_that_cannot_be_copied_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "model.onnx").symlink_to("nowhere")
+    with pytest.raises(SystemExit) as ended:
+        console.run(lambda: shutil.copytree(tmp_path / "bundle", tmp_path / "copy"))
+    err = capsys.readouterr().err
+    assert ended.value.code == 3 and err.startswith("error: ") and err.count("\n") == 1 and "No such file" in err
 
 
 def test_wrong_usage_is_2(lorair, tmp_path, make_model):
