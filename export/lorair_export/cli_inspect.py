@@ -84,7 +84,7 @@ def manifest_lines(manifest: "Manifest") -> list[str]:
     told = {
         "runtime": manifest.runtime,
         "files": ", ".join(manifest.files),
-        "restores": ", ".join(manifest.degradations),
+        "restores": manifest.pinned or ", ".join(manifest.degradations),
         "takes": f"up to {manifest.max_batch} images per call, sides of {low} to {high} pixels",
         "form": f"routing {manifest.routing}, {manifest.lowering}, {manifest.precision}, opset {manifest.opset}",
         "engine": _pairs(manifest.engine),

@@ -56,4 +56,5 @@ def verify(
         }
         out.give(result, lines)
         check(records, precision, io, "export the bundle from that model again")
-        out.say(f"{bundle} restores what {model} restores: {tolerance.psnr_db:g} dB asked of {precision}")
+        named = f" as {pinned}" if pinned else ""
+        out.say(f"{bundle} restores what {model} restores{named}: {tolerance.psnr_db:g} dB asked of {precision}")

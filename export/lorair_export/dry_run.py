@@ -86,8 +86,10 @@ def _in_8_bits(name: str, weight: Tensor, spec: GraphSpec) -> bool:
 
 
 def lines_of(plan: Mapping[str, Any]) -> list[str]:
-    """A plan for people."""
-    return ["nothing is written; the export would be", *(f"  {name}: {_shown(value)}" for name, value in plan.items())]
+    """A plan for people, without what was not asked for."""
+    asked = {name: value for name, value in plan.items() if value is not None and value is not False}
+    lines = (f"  {name}: {_shown(value)}" for name, value in asked.items())
+    return ["nothing is written; the export would be", *lines]
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401

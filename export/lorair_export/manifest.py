@@ -153,7 +153,11 @@ def new_bundle(target: Path, overwrite: bool = False, marker: str = MANIFEST) ->
     """
     refuse_existing(target, overwrite, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    except OSError as error:
+        error.filename = str(target)  # not that of a folder which nobody asked for
+        raise
     try:
         bundle = aside / "new"
         bundle.mkdir()

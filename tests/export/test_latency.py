@@ -15,6 +15,7 @@ from lorair_export.latency.cold_start import ColdStart, cold_start
 from lorair_export.latency.measure import interleaved, measure
 from lorair_export.latency.report import record_of, write_report
 from lorair_export.onnx_profile import milliseconds_by_part
+from lorair_export.parity import psnr_db
 from lorair_export.published_runtime import PublishedRuntime
 from lorair_export.runtimes import OnnxRuntime
 
@@ -172,6 +173,16 @@ def test_experts_are_mixed_in_turn_in_the_router_s_proportions(export_model) -> 
     assert ((gates > 0).sum(1) == 2).all() and (gates.max(1).values < 0.99).any()
     priors = torch.cat([batch.routing.prior for batch in given])
     torch.testing.assert_close(priors, torch.cat([reference.route(batch.images).prior for batch in given]))
+
+
+def test_a_pinned_bundle_is_compared_with_the_model_pinned_alike(form_of) -> None:
+    exported = form_of("pinned")
+    reference, pinned = TorchRuntime(exported.model), OnnxRuntime.open(str(exported.folder), "cpu")
+    batches = case_batches(Case(48, 64, 2), Part.ALL, reference)
+    rows = measure({"best.pt": reference, "pinned": pinned}, batches, Rounds(warmup=0, iters=1))
+    assert [row.refused for row in rows] == [None, None] and rows[1].psnr_db > 80
+    routed, _ = reference.restore(batches[0].images, None)
+    assert psnr_db(routed, pinned.restore(batches[0].images, None)[0]) < 80  # as its own router would
 
 
 @pytest.mark.parametrize("form", ["experts", "split"])

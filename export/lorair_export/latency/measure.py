@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from lorair.runtime import Runtime
-from lorair_export.latency.cases import Batch, Case, Part, Rounds, outputs_of
+from lorair_export.bundle_runtime import BundleRuntime
+from lorair_export.latency.cases import Batch, Case, Outputs, Part, Rounds, outputs_of
 from lorair_export.latency.rows import Row, failure, judged, reference_of
 from lorair_export.onnx_profile import graph_part_times
 from lorair_export.runtimes import OnnxRuntime
@@ -45,14 +46,28 @@ def measure(
         ValueError: no runtime is torch's.
     """
     reference = runtimes[reference_of(runtimes)]
-    expected = [outputs_of(reference, batch, part) for batch in batches]
-    rows = {name: judged(name, runtime, batches, expected, part) for name, runtime in runtimes.items()}
+    pins = {name: pin_of(runtime, reference) if part is Part.ALL else None for name, runtime in runtimes.items()}
+    expected = {pin: expected_of(reference, batches, part, pin) for pin in set(pins.values())}
+    rows = {name: judged(name, runtime, batches, expected[pins[name]], part) for name, runtime in runtimes.items()}
     accepted = [name for name, row in rows.items() if row.refused is None]
     times = interleaved([runtimes[name] for name in accepted], batches, rounds, part)
     for name, taken in zip(accepted, times, strict=True):
         parts = part_times(name, runtimes[name], batches[0].images) if part is Part.ALL else {}
         rows[name] = replace(rows[name], **summary(taken, rows[name].case), **parts)
     return list(rows.values())
+
+
+def pin_of(runtime: Runtime, reference: Runtime) -> str | None:
+    """The degradation that a bundle is pinned to, where the reference can restore as that one alone, too."""
+    pinned = runtime.manifest.pinned if isinstance(runtime, BundleRuntime) else None
+    return pinned if pinned in reference.degradations else None
+
+
+def expected_of(reference: Runtime, batches: Sequence[Batch], part: Part, pin: str | None) -> list[Outputs]:
+    """What the reference gives for each batch, as of the degradation ``pin`` where it is not None."""
+    if pin is None:
+        return [outputs_of(reference, batch, part) for batch in batches]
+    return [reference.restore(batch.images, reference.pin(pin, len(batch.images))) for batch in batches]
 
 
 def interleaved(
