@@ -141,6 +141,8 @@ def trt(
     spec = EngineSpec(profiles, targets, opt_level, workspace, name, precision or precision_of(ckpt), options)
     flavour = find_tensorrt(backend.value)
     check_spec(flavour, spec)
+    if not (flavour.compute_capabilities or dry_run):
+        able_here(spec.precision)  # an error now, not after minutes of exporting
     largest = sides_taken(profiles)[1]
     photographs = photographs_in(photos, check)
     calibration = calibration_from(None if Path(ckpt).is_dir() else precision, calib_data, calib_size, keep_fp32)
@@ -177,8 +179,6 @@ def trt(
             told |= {"profiles": list(map(str, profiles)), **spec.facts()}
             out.give(told, lines_of(told))
             return
-        if not flavour.compute_capabilities:
-            able_here(chosen.precision)  # an error now, not after minutes of exporting
         began = perf_counter()
         with new_bundle(output, overwrite) as folder, out.progress() as progress:
             on_step = out.steps(progress)

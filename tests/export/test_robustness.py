@@ -181,7 +181,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(export, monkeypatch, tmp_pa
 
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     assert export("--no-check") == 3
-    assert capsys.readouterr().err.splitlines()[-1] == "error: .: Read-only file system"
+    assert capsys.readouterr().err.splitlines()[-1] == "error: out: Read-only file system"
     (tmp_path / "file").touch()
     assert export("--no-check", output="file/out") == 3
     assert "file" in capsys.readouterr().err.splitlines()[-1]
