@@ -100,9 +100,8 @@ def sides_taken(profiles: Sequence[Profile]) -> tuple[int, int]:
     A profile of one size takes that alone. ValueError where heights and widths of a range have no size in common.
     """
     *others, largest = sorted(profiles, key=lambda profile: profile.max[2] * profile.max[3])
-    low, high = max(largest.min[2:]), min(largest.max[2:])
-    if largest.min[2:] == largest.max[2:]:
-        low, high = high, low
+    fixed = largest.min[2:] == largest.max[2:]
+    low, high = sorted(largest.max[2:]) if fixed else (max(largest.min[2:]), min(largest.max[2:]))
     if low > high:
         raise ValueError(f"heights and widths of a profile must overlap, so that a square fits; got {largest}")
     return min([low, *(side for profile in others for side in profile.min[2:])]), high
