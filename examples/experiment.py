@@ -20,9 +20,8 @@ from rich.progress import track
 
 import lorair
 from lorair.data import CropShapes, PhotographFolder, ValidationPairs, loaded
-from lorair.metrics import psnr
-from lorair.training import ORDER, RECIPES, Photographs, Recipe, StageName, StageRecipe
-from lorair.training.stages import STAGES
+from lorair.evaluation import psnr
+from lorair.training import ORDER, RECIPES, STAGES, Photographs, Recipe, StageName, StageRecipe
 
 Figures = dict[str, list[float]]
 

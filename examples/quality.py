@@ -12,7 +12,7 @@ import torch
 
 import lorair
 from lorair.data import PhotographFolder, ValidationPairs
-from lorair.metrics import psnr
+from lorair.evaluation import psnr
 
 
 def main() -> None:

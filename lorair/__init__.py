@@ -6,11 +6,10 @@ __version__ = "0.1.0"
 __all__ = ["PRESETS", "LoRAIR", "ModelConfig", "__version__", "load"]
 
 if TYPE_CHECKING:
-    from lorair.checkpoint import load
-    from lorair.config import PRESETS, ModelConfig
-    from lorair.model import LoRAIR
+    from lorair.checkpoints import load
+    from lorair.model import PRESETS, LoRAIR, ModelConfig
 
-_HOME = {"PRESETS": "config", "ModelConfig": "config", "LoRAIR": "model", "load": "checkpoint"}
+_HOME = {"PRESETS": "model", "ModelConfig": "model", "LoRAIR": "model", "load": "checkpoints"}
 
 
 def __getattr__(name: str) -> object:

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lorair.config import PRESETS, ModelConfig, RestorerConfig, RouterConfig, TowerConfig
-from lorair.model import LoRAIR
+from lorair.model.config import PRESETS, ModelConfig, RestorerConfig, RouterConfig, TowerConfig
+from lorair.model.lorair import LoRAIR
 
 # Read when triton is first imported, which torchvision does: without a GPU its kernels run in the interpreter.
 if not torch.cuda.is_available():

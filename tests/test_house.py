@@ -13,7 +13,7 @@ OPTIONAL = (
     *("onnx", "onnxscript", "onnxruntime", "matplotlib", "tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings"),
     *("openvino", "tritonclient", "google.protobuf", "psutil"),
 )
-PROGRAMS = ("lorair.cli", "lorair_export.cli", "lorair_export.cli_bench", "lorair_serving.cli")
+PROGRAMS = ("lorair.cli", "lorair_export.cli", "lorair_export.cli.bench", "lorair_serving.cli")
 
 
 def test_imports_run_downwards_only():
@@ -24,7 +24,7 @@ def test_imports_run_downwards_only():
 
 
 @pytest.mark.parametrize(
-    "program", ["lorair.cli", "lorair_export.cli", "lorair_export.cli_bench", "lorair_serving.cli"]
+    "program", ["lorair.cli", "lorair_export.cli", "lorair_export.cli.bench", "lorair_serving.cli"]
 )
 def test_help_works_without_optional_packages(program):
     code = f"""

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lorair_export.baselines import published_params
+from lorair_export.bench.published import published_params
 from lorair_export.cli import app as export_app
-from lorair_export.cli_bench import app as bench_app
+from lorair_export.cli.bench import app as bench_app
 from lorair_serving.cli import app as serve_app
-from lorair_serving.repository import write_repository
-from lorair_serving.server import Ports, running_server
+from lorair_serving.repository.writing import write_repository
+from lorair_serving.server.process import Ports, running_server
 from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from typer.main import get_command
 
 import lorair
-from lorair.checkpoint import checkpoint_of, write_checkpoint
+from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
 from lorair.cli import app
 from lorair.photographs import examples
 

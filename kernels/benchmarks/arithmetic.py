@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lorair_kernels.reference import factor_shapes
 
-from lorair.config import RestorerConfig
+from lorair.model import RestorerConfig
 
 FEED_FORWARD_CHANNELS = 256  # up to here one launch can hold the feed-forward half of a block
 

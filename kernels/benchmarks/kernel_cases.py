@@ -33,9 +33,7 @@ from lorair_kernels import (
 from measure import Case, Form, Output
 from torch import Tensor
 
-from lorair.config import ModelConfig
-from lorair.experts import ExpertConv2d
-from lorair.unet import RestorationNet
+from lorair.model import ExpertConv2d, ModelConfig, RestorationNet
 
 # Relative L2 distance to float32 or wider; a peer, which rounds more often, may have ten times as much.
 TOLERANCE = {torch.float32: 2e-6, torch.float16: 1e-3, torch.bfloat16: 6e-3}

@@ -13,7 +13,7 @@ from lorair_export.errors import ParityError
 from results import Machine, Result
 from torch import Tensor
 
-from lorair.machine import commit_of
+from lorair.system import commit_of
 
 Output = Tensor | tuple[Tensor, ...]
 ROUNDS = 3

@@ -8,16 +8,12 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from arithmetic import Work, restorer_work
-from lorair_export.baselines import PublishedRestorer, published_params
-from lorair_export.experts_cost import random_restorer
+from lorair_export.bench import PublishedRestorer, published_params, random_restorer
 from measure import Case, Form
 from torch import Tensor
 
-from lorair.config import ModelConfig
-from lorair.experts import ExpertConv2d
-from lorair.fused import FusedRestorer
-from lorair.official import restorer_name
-from lorair.unet import RestorationNet
+from lorair.checkpoints import restorer_name
+from lorair.model import ExpertConv2d, FusedRestorer, ModelConfig, RestorationNet
 
 DTYPE = torch.float16
 TOLERANCE = 5e-3  # of what the restorer adds to the image, and float32's with TF32 products, gradients included

@@ -18,8 +18,8 @@ from measure import Case, check, measure, measured_ceilings, this_machine
 from restorer_cases import RestorerCases, training_case
 from results import Result, append, table_head, table_rows
 
-from lorair.config import PRESETS
 from lorair.errors import LorairError, RuntimeUnavailableError
+from lorair.model import PRESETS
 
 CONFIG = PRESETS["lorair-64"]
 DEVICE = "cuda"

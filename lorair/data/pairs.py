@@ -153,7 +153,7 @@ class BenchmarkPair:
         name: the file's path below the root.
         task: the benchmark's name, as published tables have it.
         expert: the degradation of a model that fits, None where that is unknown.
-        protocol: of the metrics it is measured by, a name of `lorair.metrics.PROTOCOLS`.
+        protocol: of the metrics it is measured by, a name of `lorair.evaluation.metrics.PROTOCOLS`.
     """
 
     name: str

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lorair.degradations import DEGRADATIONS, FloatImage, degrade, severities, to_uint8
+from lorair.degradations.fields import FloatImage, to_uint8
+from lorair.degradations.kinds import DEGRADATIONS, degrade, severities
 from lorair.images import Picture, read_image, write_image
 
 DRAWS: Final = 4

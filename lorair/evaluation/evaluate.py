@@ -8,11 +8,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from lorair.data import BenchmarkPair
-from lorair.metrics import Scores, protocol_named
-from lorair.metrics.lpips import Lpips
-from lorair.restore import restore_tensor, tensor_from_pixels, usable_tile
-from lorair.router import Routing
-from lorair.runtime import Runtime
+from lorair.evaluation.metrics import Scores, protocol_named
+from lorair.evaluation.metrics.lpips import Lpips
+from lorair.inference import Runtime, restore_tensor, tensor_from_pixels, usable_tile
+from lorair.model import Routing
 
 ORACLE: Final = "oracle"
 
@@ -79,7 +78,7 @@ def evaluate(
     Args:
         runtime: what runs the model.
         pairs: each names the protocol that it is measured in.
-        protocol: a name of ``lorair.metrics.PROTOCOLS`` to measure all of them in instead.
+        protocol: a name of ``lorair.evaluation.metrics.PROTOCOLS`` to measure all of them in instead.
         degradation: a name of ``runtime.degradations`` for all pairs, ``ORACLE`` for each pair's own expert, or
             None to let the router see each image.
         tile: side in pixels of overlapping tiles, None for whole images where the runtime takes them.

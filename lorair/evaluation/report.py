@@ -17,10 +17,10 @@ from rich.table import Table
 
 from lorair import __version__
 from lorair.evaluation.evaluate import Score
+from lorair.evaluation.metrics import PROTOCOLS
 from lorair.evaluation.sheet import Sheet
 from lorair.evaluation.summary import AVERAGE, TaskSummary, average, confusion, summarize
 from lorair.images import write_image
-from lorair.metrics import PROTOCOLS
 from lorair.settings import Published
 
 FORMAT: Final = "lorair-evaluation"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from lorair.evaluation.evaluate import Score
-from lorair.metrics import Scores
+from lorair.evaluation.metrics import Scores
 
 AVERAGE = "average"
 

@@ -11,7 +11,7 @@ from torchvision.transforms.functional import center_crop
 from torchvision.utils import make_grid
 
 from lorair.data import Batch
-from lorair.metrics import psnr
+from lorair.evaluation import psnr
 from lorair.model import LoRAIR
 from lorair.training.processes import ALONE, Processes
 

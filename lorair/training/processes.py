@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lorair.device import resolve_device
+from lorair.system import resolve_device
 
 # The first process alone measures priors and writes checkpoints, while the others wait.
 PATIENCE: Final = timedelta(hours=1)

@@ -15,12 +15,11 @@ from rich.console import Console
 from torch import nn
 
 import lorair
-from lorair.checkpoint import Checkpoint, checkpoint_of, model_of, read_checkpoint, tensors_sha256, write_checkpoint
-from lorair.config import ModelConfig, config_to_dict
+from lorair.checkpoints import Checkpoint, checkpoint_of, model_of, read_checkpoint, tensors_sha256, write_checkpoint
 from lorair.data import Batch, Batches
 from lorair.errors import TrainingError
-from lorair.machine import machine_facts
-from lorair.model import LoRAIR
+from lorair.model import LoRAIR, ModelConfig, config_to_dict
+from lorair.system import machine_facts
 from lorair.training.board import Board
 from lorair.training.data import TrainingData
 from lorair.training.evaluation import Validation, mean_priors, quality, restored_psnr, router_accuracy, sample_grid

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import center_crop
 
 from lorair.data import Batch
-from lorair.experts import ExpertConv2d
-from lorair.model import LoRAIR
-from lorair.router import Routing, router_views
+from lorair.model import ExpertConv2d, LoRAIR, Routing, router_views
 from lorair.training.recipes import Precision, StageName, StageRecipe
 
 

@@ -5,19 +5,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from lorair_export.bundle import bundle_from_checkpoint
-from lorair_export.bundle_precision import bundle_in_8_bits
-from lorair_export.calibration import Calibration
-from lorair_export.flavour import Flavour, find_tensorrt
-from lorair_export.lowering import Lowering
-from lorair_export.manifest import Manifest
-from lorair_export.onnx import GraphSpec
-from lorair_export.precision import PRECISIONS, chosen_opset
-from lorair_export.routing_form import RoutingForm
+from lorair_export.bundle.manifest import Manifest
+from lorair_export.pipeline.onnx import bundle_from_checkpoint
+from lorair_export.quantization.bundle_precision import bundle_in_8_bits
+from lorair_export.quantization.calibration import Calibration
+from lorair_export.spec import GraphSpec, Lowering
+from lorair_export.spec.precision import PRECISIONS, chosen_opset
+from lorair_export.spec.routing_form import RoutingForm
+from lorair_export.tensorrt.flavour import Flavour, find_tensorrt
 
-from lorair.checkpoint import checkpoint_of, write_checkpoint
-from lorair.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
-from lorair.model import LoRAIR
+from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.model.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
+from lorair.model.lorair import LoRAIR
 from lorair.photographs import examples
 
 WINDOW = 48

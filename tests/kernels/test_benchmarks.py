@@ -19,8 +19,8 @@ from lorair_export.errors import ParityError
 from lorair_kernels import backend, launch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lorair.config import PRESETS
-from lorair.unet import RestorationNet
+from lorair.model.config import PRESETS
+from lorair.model.unet import RestorationNet
 
 ROOT = Path(__file__).parents[2]
 CONFIG = replace(

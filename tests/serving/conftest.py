@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lorair_serving.repository import write_repository
-from lorair_serving.server import Ports, Server, running_server
-from lorair_serving.service import Service
+from lorair_serving.repository.service import Service
+from lorair_serving.repository.writing import write_repository
+from lorair_serving.server.process import Ports, Server, running_server
 
-from lorair.checkpoint import checkpoint_of, write_checkpoint
-from lorair.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
+from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.model.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
 
 TILE = 64
 SERVICE = Service(tile=TILE, overlap=16, max_batch=4, max_pixels=400_000, max_bytes=2**20, device="cpu", refresh_s=60)

@@ -15,10 +15,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from lorair_export.cli import app as export_app
-from lorair_serving import server as server_module
 from lorair_serving.cli import app as serve_app
-from lorair_serving.cli_up import up
-from lorair_serving.server import Ports
+from lorair_serving.cli.up import up
+from lorair_serving.server import process as server_module
+from lorair_serving.server.process import Ports
 from typer.main import get_command
 
 from lorair.cli import app

@@ -16,12 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lorair.errors import LorairError
-from lorair.router import Routing, pinned_routing, router_views
-from lorair_serving.config import RESTORER, ROUTER
-from lorair_serving.front import Answer, Front, ImageRequest
-from lorair_serving.repository import PRIORS
-from lorair_serving.service import BUSY, ServedModel
-from lorair_serving.waiting import BusyError, WaitingLine
+from lorair.model import Routing, pinned_routing, router_views
+from lorair_serving.models.image_request import Answer, Front, ImageRequest
+from lorair_serving.models.waiting import BusyError, WaitingLine
+from lorair_serving.repository import BUSY, PRIORS, RESTORER, ROUTER, ServedModel
 
 TEXTS = ("degradation", "stream")  # parameters of a request
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from lorair.router import Routing
-from lorair.runtime import open_runtime
+from lorair.inference import open_runtime
+from lorair.model import Routing
 from lorair_serving.models.batches import answers, batch_of
-from lorair_serving.service import ServedModel
+from lorair_serving.repository import ServedModel
 
 
 class TritonPythonModel:

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from lorair.checkpoint import load
-from lorair.torch_runtime import images_together
+from lorair.checkpoints import load
+from lorair.inference import images_together
 from lorair_serving.models.batches import answers, batch_of
-from lorair_serving.service import ServedModel
+from lorair_serving.repository import ServedModel
 
 
 class TritonPythonModel:

@@ -1,0 +1,95 @@
+"""A latency run as one HTML file that asks nothing of a network: the chart inside, every figure, how it was taken."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from lorair_export.bench.latency.columns import Columns, label
+
+STYLE: Final = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2.5rem auto; padding: 0 1.5rem }
+h1 { font-size: 1.6rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem }
+p { margin: .4rem 0; color: #555 } svg { width: 100%; height: auto }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .87rem }
+th, td { padding: .28rem .6rem; border-bottom: 1px solid #e4e4e4; text-align: right; white-space: nowrap }
+th:first-child, td:first-child { text-align: left; padding-left: 0 } .wide table { width: 100% }
+th { font-weight: 600; border-bottom: 2px solid #bbb }
+tbody tr:hover { background: #f6f8fa } .facts td { text-align: left; white-space: normal }
+.facts td:first-child { color: #777; white-space: nowrap; padding-right: 1.5rem }
+"""
+MEANINGS: Final = {
+    "images": "how many per call, height and width in pixels",
+    "in": "what the restorer computes in",
+    "dB": "least PSNR of a batch against the reference, torch in float32; 200 where they are equal",
+    "p50 ms, p90, p99": "percentiles of a call's milliseconds, from images to images in host memory",
+    "times": "how many times as fast as the first model, by p50",
+    "img/s, MPix/s": "images, and millions of input pixels, per second of calls in a row",
+    "router, restorer": "median milliseconds of the parts alone",
+    "load, first": "milliseconds until a fresh process has the model, and of its first call",
+    "MiB, GPU MiB": "most resident memory of that process, and the most that torch's allocator held on the GPU",
+}
+
+
+PARTS: Final = {
+    "all": "Router and restorer",
+    "router": "The router alone",
+    "restorer": "The restorer alone, gates and priors given",
+}
+
+
+def page_of(record: Mapping[str, Any], columns: Columns, chart: str, comparison: Columns | None) -> str:
+    """The page of a run.
+
+    Args:
+        record: what latency.json holds.
+        columns: the measured rows.
+        chart: an SVG file's text, empty where nothing was measured.
+        comparison: this run beside an earlier one.
+    """
+    machine, settings = record["machine"], record["settings"]
+    refused = [(label(row["model"]), row["case"], row["refused"]) for row in record["rows"] if row["refused"]]
+    sections = {
+        "Figures": _table(columns) if columns else "",
+        "No figure": _facts((f"{model}, {_shape(case)}", reason) for model, case, reason in refused),
+        "Beside the earlier run": _table(comparison) if comparison else "",
+        "What the columns mean": _facts(MEANINGS.items()),
+        "How it was taken": _facts(_flat(settings)),
+        "Where": _facts(_flat(machine)),
+    }
+    body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items() if content)
+    told = (
+        f"{PARTS[settings['part']]}, on {machine.get('gpu') or machine.get('processor')}, {record['taken']}. "
+        f"{label(record['reference'])} tells what is right; a model that restores anything else has no figure."
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>lorair latency</title><style>{STYLE}</style>'
+        f"<h1>Latency</h1><p>{escape(told)}</p>{chart[chart.find('<svg') :] if chart else ''}{body}</html>\n"
+    )
+
+
+def _table(columns: Columns) -> str:
+    head = _row("th", list(columns))
+    lines = "".join(_row("td", cells) for cells in zip(*columns.values(), strict=True))
+    return f'<div class="wide"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>'
+
+
+def _facts(pairs: Iterable[tuple[str, object]]) -> str:
+    lines = "".join(_row("td", [name, str(value)]) for name, value in pairs)
+    return f'<table class="facts">{lines}</table>' if lines else ""
+
+
+def _row(cell: str, texts: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{cell}>{escape(text)}</{cell}>' for text in texts)}</tr>"
+
+
+def _flat(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Facts in facts are one line, and what is not known is left out."""
+    return [
+        (name, ", ".join(f"{key} {item}" for key, item in value.items() if item) if isinstance(value, dict) else value)
+        for name, value in facts.items()
+        if value is not None
+    ]
+
+
+def _shape(case: Mapping[str, int]) -> str:
+    return f"{case['batch']}x{case['height']}x{case['width']}"

@@ -1,0 +1,126 @@
+"""What to measure of a restorer alone: a checkpoint, of random weights where a preset is named, and its graphs."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import torch
+
+from lorair.checkpoints import Checkpoint, checkpoint_of, read_checkpoint, write_checkpoint
+from lorair.errors import RuntimeUnavailableError
+from lorair.inference import Runtime, open_runtime
+from lorair.model import PRESETS, LoRAIR, ModelConfig
+from lorair_export.bench.experts import random_restorer
+from lorair_export.bench.latency.cases import Case
+from lorair_export.bundle import file_sha256, read_bundle
+from lorair_export.errors import ExportError
+from lorair_export.pipeline import bundle_from_checkpoint
+from lorair_export.quantization import Calibration, bundle_in_8_bits
+from lorair_export.spec import GraphSpec, Lowering, RoutingForm, chosen_lowering
+
+# The published form is first: what the others are measured against. ONNX Runtime computes 8-bit graphs in float32
+# here (see graph_session), so OpenVINO alone runs one.
+FORMS: Final = {
+    "published": "published:{checkpoint}",
+    "torch": "{checkpoint}",
+    "torch.compile": "compile:{checkpoint}",
+    "ONNX Runtime": "{bundle}",
+    "OpenVINO": "openvino:{bundle}",
+    "OpenVINO bf16": "openvino-bf16:{bundle}",
+    "OpenVINO int8": "openvino:{int8}",
+}
+# Images of 192 pixels, the package's photographs.
+CALIBRATED_ON: Final = 8
+
+
+def prepared(
+    model: str, folder: Path, cases: Sequence[Case], local_window: str | None, names: Sequence[str]
+) -> dict[str, str]:
+    """What to open, by the names it is reported under: checkpoint and graphs lie in ``folder``, where they fit already
+    they are used again.
+
+    Args:
+        model: a preset, for random weights, or a checkpoint.
+        folder: made where it is not there.
+        cases: what the graphs must take.
+        local_window: pixels, ``global``, or None for the model's own.
+        names: of ``FORMS``; ValueError where another one is among them.
+    """
+    if unknown := [name for name in names if name not in FORMS]:
+        raise ValueError(f"--form takes {', '.join(FORMS)}; got {', '.join(unknown)}")
+    checkpoint = random_checkpoint(PRESETS[model]) if model in PRESETS else read_checkpoint(model)
+    if local_window is not None:
+        checkpoint = pooling_over(checkpoint, local_window)
+    weights, bundle, int8 = folder / "checkpoint.safetensors", folder / "bundle", folder / "int8"
+    write_checkpoint(weights, checkpoint)
+    spec = spec_for(checkpoint.config, cases)
+    forms = {name: FORMS[name] for name in names}
+    if spec.lowering is Lowering.MERGED:  # its kernels are made in the graph, and so not quantised
+        forms = {name: form for name, form in forms.items() if "{int8}" not in form}
+    asked = "".join(forms.values())
+    if ("{bundle}" in asked or "{int8}" in asked) and not fits(bundle, weights, spec):
+        bundle_from_checkpoint(weights, bundle, spec, [], overwrite=True, on_step=told)
+    if "{int8}" in asked and not fits(int8, weights, spec):
+        told("quantising")
+        bundle_in_8_bits(bundle, int8, "int8", Calibration(size=CALIBRATED_ON))
+    return {name: form.format(checkpoint=weights, bundle=bundle, int8=int8) for name, form in forms.items()}
+
+
+def opened(targets: Mapping[str, str], device: str) -> dict[str, Runtime]:
+    """Those that this machine can run; of the others it is told why not."""
+    runtimes: dict[str, Runtime] = {}
+    for name, target in targets.items():
+        told(f"opening {name}")
+        try:
+            runtimes[name] = open_runtime(target, device)
+        except RuntimeUnavailableError as error:
+            told(f"left out {name}: {error}")
+    return runtimes
+
+
+def random_checkpoint(config: ModelConfig) -> Checkpoint:
+    """A preset's restorer with random weights behind a router whose tower has one small layer.
+
+    The prior has the preset's length, and the router of nobody is timed.
+    """
+    tower = replace(config.router.tower, image_size=32, patch_size=16, width=32, layers=1, head_width=32)
+    small = replace(config, router=replace(config.router, tower=tower))
+    torch.manual_seed(0)
+    model = LoRAIR(small)
+    model.restorer = random_restorer(small)
+    return checkpoint_of(model)
+
+
+def pooling_over(checkpoint: Checkpoint, local_window: str) -> Checkpoint:
+    """The checkpoint with another window of channel attention; ValueError where it is neither pixels nor global."""
+    if local_window != "global" and not (local_window.isdecimal() and int(local_window) > 0):
+        raise ValueError(f"--local-window is a number of pixels or global; got {local_window!r}")
+    window = None if local_window == "global" else int(local_window)
+    config = checkpoint.config
+    return replace(checkpoint, config=replace(config, restorer=replace(config.restorer, local_window=window)))
+
+
+def spec_for(config: ModelConfig, cases: Sequence[Case]) -> GraphSpec:
+    """A plain network per expert where an image has one, else one network of the lowering for the batch."""
+    batch = max(case.batch for case in cases)
+    form = RoutingForm.EXPERTS if config.router.top_k == 1 else RoutingForm.SPLIT
+    sides = [side for case in cases for side in (case.height, case.width)]
+    lowering, _ = chosen_lowering("auto", batch, form)
+    return GraphSpec(lowering, max_batch=batch, min_size=min(16, *sides), max_size=max(sides), routing=form)
+
+
+def fits(bundle: Path, checkpoint: Path, spec: GraphSpec) -> bool:
+    """Whether a bundle was made of this checkpoint and takes what the spec takes."""
+    try:
+        manifest = read_bundle(bundle)
+    except ExportError:
+        return False
+    low, high = manifest.size_range
+    enough = manifest.max_batch >= spec.max_batch and low <= spec.min_size and spec.max_size <= high
+    return enough and manifest.checkpoint == file_sha256(checkpoint)
+
+
+def told(step: str) -> None:
+    print(step, file=sys.stderr)

@@ -1,0 +1,80 @@
+"""Kernels that TensorRT-RTX compiled on this GPU, kept for the next start."""
+
+import hashlib
+import logging
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from lorair_export.bundle import file_sha256
+from lorair_export.tensorrt.flavour import Bound, Flavour
+
+logger = logging.getLogger(__name__)
+
+
+class RuntimeCache:
+    """The cache of one engine, in a file of the user's cache folder, or with no path in memory alone.
+
+    TensorRT-RTX compiles kernels when a plan first runs on a GPU; the library itself refuses a cache of another
+    version, GPU or driver. Without a cache everything works, so whatever goes wrong with it is one warning.
+    """
+
+    def __init__(self, path: Path | None, engine: Bound) -> None:
+        self.path = path
+        self.shapes: set[tuple[int, ...]] = set()
+        self.config = engine.create_runtime_config()
+        self.cache = self.config.create_runtime_cache()
+        self._read()
+        self.config.set_runtime_cache(self.cache)
+
+    def _read(self) -> None:
+        try:
+            self.kept = self.path.read_bytes() if self.path and self.path.exists() else b""
+        except OSError as error:
+            self.kept = b""
+            logger.warning("compiled kernels are not read: %s", error)
+        if self.kept and not self.cache.deserialize(self.kept):
+            self.kept = b""
+
+    def keep(self, shape: tuple[int, ...]) -> None:
+        """Write what has been compiled, after the first run of a shape, which is when it is compiled."""
+        if self.path is None or shape in self.shapes:
+            return
+        self.shapes.add(shape)
+        blob = self.cache.serialize()
+        if blob is None or (compiled := bytes(blob)) == self.kept:
+            return
+        self.kept = compiled
+        aside = self.path.with_suffix(f".{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            aside.write_bytes(compiled)
+            os.replace(aside, self.path)
+        except OSError as error:
+            with suppress(OSError):
+                aside.unlink()
+            logger.warning("compiled kernels are not kept, the next start compiles them again: %s", error)
+
+
+def runtime_cache(plan: Path, engine: Bound, flavour: Flavour) -> RuntimeCache | None:
+    """The cache of a plan's engine; None where the library chooses its kernels when it builds."""
+    if not hasattr(flavour.module, "IRuntimeCache"):
+        return None
+    try:
+        path = cache_path(plan, flavour.version, torch.cuda.get_device_name())
+    except RuntimeError as error:  # a user without a home directory, as in a container
+        path = None
+        logger.warning("compiled kernels are not kept, set XDG_CACHE_HOME to keep them: %s", error)
+    return RuntimeCache(path, engine)
+
+
+def cache_path(plan: Path, version: str, gpu: str) -> Path:
+    """A file of its own for each plan, library version and GPU model, in ``XDG_CACHE_HOME``.
+
+    RuntimeError where that is not set and the user has no home directory.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    key = hashlib.sha256(f"{file_sha256(plan)} {version} {gpu}".encode()).hexdigest()
+    return home / "lorair" / f"{key[:32]}.rtx-cache"

@@ -1,0 +1,130 @@
+"""The commands `lorair data check` and `lorair data speed`."""
+
+import json as json_format
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lorair.cli.console import application
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lorair.data import DataReport, SourceReport
+
+EXAMPLES = 3
+
+SettingName = Annotated[str, typer.Argument(help="A published setting, a .toml of one's own, or pairs.")]
+Root = Annotated[Path, typer.Option(help="Folder that holds the setting's data.")]
+
+data = application("Look after the images that models are trained and tested on.")
+
+
+@data.command()
+def check(
+    setting: SettingName,
+    root: Root,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, not its header alone.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Accept other counts than the published ones.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a setting needs, what is there, and what is wrong with it.
+
+    Exit codes: 0 complete, 1 something is missing or wrong, 2 wrong usage.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lorair.data import check_data
+    from lorair.settings import load_setting
+
+    wanted = load_setting(setting, root)
+    aside = Console(stderr=True)
+    with Progress(console=aside, disable=not aside.is_terminal, transient=True) as progress:
+        bar = progress.add_task("images")
+        report = check_data(wanted, root, deep, lambda done, total: progress.update(bar, completed=done, total=total))
+    complete = report.complete(partial)
+    if json:
+        facts = {"setting": setting, "root": str(root), "complete": complete, **asdict(report)}
+        print(json_format.dumps(facts, indent=2))
+    else:
+        print("\n".join(filter(None, (wanted.title, wanted.note))))
+        _show(report, Console())
+        print("complete" if complete else "not complete")
+    if not complete:
+        raise typer.Exit(1)
+
+
+@data.command()
+def speed(
+    setting: SettingName,
+    root: Root,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a batch.")] = 16,
+    crop: Annotated[int, typer.Option(min=1, help="Side of the crops in pixels.")] = 256,
+    batches: Annotated[int, typer.Option(min=1, help="Batches to time, after one per worker.")] = 20,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
+) -> None:
+    """Time the reading of training batches alone: images per second, decoded, cropped and as tensors."""
+    import time
+
+    from lorair.data import CropShapes, PairedBatches, PairFolder, loaded
+    from lorair.settings import load_setting
+
+    wanted = load_setting(setting, root)
+    warmup = max(1, workers)
+    steps = PairedBatches(
+        PairFolder(root, wanted.train), wanted.experts, CropShapes(crop, crop), batch_size, batches + warmup, seed=0
+    )
+    stream = loaded(steps, 0, workers)
+    for _ in range(warmup):
+        next(stream)
+    started = time.perf_counter()
+    count = sum(len(batch.labels) for batch in stream)
+    print(f"{count / (time.perf_counter() - started):.1f} images/s, {workers} workers, crops of {crop} pixels")
+
+
+def _show(report: "DataReport", console: "Console") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("source", "split", "expert", "pairs", "published", "known", "state", box=None, pad_edge=False)
+    for source in report.sources:
+        published = "?" if source.expected.pairs is None else str(source.expected.pairs)
+        who = (source.name, source.split, source.expert)
+        table.add_row(*map(escape, who), str(source.pairs), published, source.expected.evidence, _state(source))
+    console.print(table)
+    for source in report.sources:
+        for line in _problems(source):
+            console.print(f"{source.name} ({source.split}): {line}", markup=False, highlight=False, soft_wrap=True)
+    if report.unused_clean:
+        line = _sample("clean images without a degraded one", report.unused_clean)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _state(source: "SourceReport") -> str:
+    if not source.pairs:
+        return "missing"
+    if not source.usable:
+        return "wrong"
+    return "ok" if source.as_published else "other count"
+
+
+def _problems(source: "SourceReport") -> list[str]:
+    kinds = {
+        "degraded images without a clean one": source.without_clean,
+        "listed images that are not there": source.unlisted,
+        "pairs of two sizes": source.sizes_differ,
+        "images that cannot be read": tuple(f"{path} ({reason})" for path, reason in source.unreadable),
+    }
+    lines = [_sample(what, which) for what, which in kinds.items() if which]
+    if source.pairs:
+        return lines
+    doubt = "" if source.paths == "verified" else f" (folders {source.paths}; compare them with your archive's)"
+    return [f"no pairs; looked for {source.looked_in}{doubt}", *lines]
+
+
+def _sample(what: str, which: tuple[str, ...]) -> str:
+    more = ", ..." if len(which) > EXAMPLES else ""
+    return f"{len(which)} {what}: {', '.join(which[:EXAMPLES])}{more}"

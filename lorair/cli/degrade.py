@@ -1,0 +1,45 @@
+"""The command `lorair degrade`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def degrade(
+    inputs: Annotated[list[str], typer.Argument(help="Photographs, folders, or quoted patterns.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder, or file of one; the sheet's file.")],
+    kind: Annotated[str | None, typer.Option(help="The degradation.")] = None,
+    severity: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, drawn where left out; repeatable, as in sigma=25.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Write one image that shows all kinds instead.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo outputs that exist.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search subfolders too.")] = False,
+) -> None:
+    """Degrade clean photographs: noise, rain, haze, snow, low_light, jpeg, blur, raindrop, shadow or hole.
+
+    Outputs are PNG of 8 bits, named as their inputs. An image and the seed decide the result, whatever the other
+    images are. With --sheet each kind is a row of four draws of the first photograph.
+
+    Exit codes: 0 all written, 2 wrong usage.
+    """
+    from rich.progress import track
+
+    from lorair.degradations import contact_sheet, degrade_file, severity_from
+    from lorair.images import Picture, write_image
+    from lorair.inference import plan_jobs
+
+    if sheet == (kind is not None):
+        raise ValueError("name a degradation with --kind, or ask for a --sheet of all of them")
+    if sheet:
+        photograph = plan_jobs(inputs, output.with_suffix(""), recursive)[0].source
+        write_image(output, Picture(contact_sheet(photograph, seed)))
+        return
+    assert kind is not None
+    fixed = severity_from(kind, severity or [])
+    jobs = plan_jobs(inputs, output, recursive, extension="auto" if output.suffix else "png")
+    for job in track(jobs, kind, transient=True):
+        if overwrite or not job.target.exists():
+            degrade_file(job.source, job.target, kind, seed, fixed)

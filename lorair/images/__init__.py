@@ -1,0 +1,34 @@
+"""Image files <-> arrays: one reader, one writer, tiles."""
+
+from lorair.images.files import (
+    FORMATS,
+    FORMATS_16BIT,
+    Picture,
+    decode_image,
+    encode_image,
+    format_of,
+    picture_from_samples,
+    read_image,
+    samples_from_picture,
+    write_image,
+)
+from lorair.images.tiles import MIN_TILE, MapTiles, check_tiles, is_out_of_memory, restore_tiled, tile_starts
+
+__all__ = [
+    "FORMATS",
+    "FORMATS_16BIT",
+    "MIN_TILE",
+    "MapTiles",
+    "Picture",
+    "check_tiles",
+    "decode_image",
+    "encode_image",
+    "format_of",
+    "is_out_of_memory",
+    "picture_from_samples",
+    "read_image",
+    "restore_tiled",
+    "samples_from_picture",
+    "tile_starts",
+    "write_image",
+]

@@ -1,0 +1,33 @@
+"""Restoring with whatever runs the model: arrays, files, many files."""
+
+from lorair.inference.files import FileRecord, restore_files
+from lorair.inference.jobs import plan_jobs
+from lorair.inference.restore import (
+    ImageLike,
+    pad_reflected,
+    restore_arrays,
+    restore_picture,
+    restore_tensor,
+    tensor_from_pixels,
+    usable_tile,
+)
+from lorair.inference.runtime import Runtime, open_runtime
+from lorair.inference.torch_runtime import SCHEME, TorchRuntime, images_together
+
+__all__ = [
+    "SCHEME",
+    "FileRecord",
+    "ImageLike",
+    "Runtime",
+    "TorchRuntime",
+    "images_together",
+    "open_runtime",
+    "pad_reflected",
+    "plan_jobs",
+    "restore_arrays",
+    "restore_files",
+    "restore_picture",
+    "restore_tensor",
+    "tensor_from_pixels",
+    "usable_tile",
+]

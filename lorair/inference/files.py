@@ -1,0 +1,166 @@
+"""Restoring files: threads decode and encode while the runtime works, and every file gets a record."""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from lorair.errors import LorairError
+from lorair.images import FORMATS_16BIT, Picture, format_of, read_image, write_image
+from lorair.inference.jobs import Job
+from lorair.inference.restore import Restoration, restore_picture, usable_tile
+
+if TYPE_CHECKING:
+    from lorair.inference.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What became of a file.
+
+    Attributes:
+        reason: why it was skipped or failed.
+        degradation: the one of the largest gate; ``gates`` has them all.
+        seconds: the time in the runtime, without decoding and encoding.
+        notes: what went otherwise than asked, such as smaller tiles after running out of memory.
+    """
+
+    source: Path
+    target: Path
+    status: Literal["waiting", "restored", "skipped", "failed"] = "waiting"
+    reason: str | None = None
+    degradation: str | None = None
+    gates: dict[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The record as one line of JSON."""
+        return json.dumps(asdict(self), default=str)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A file between two stages; its pixels, where there are any."""
+
+    record: FileRecord
+    picture: Picture | None = None
+
+
+def restore_files(
+    runtime: "Runtime",
+    jobs: Sequence[Job],
+    degradation: str | None = None,
+    tile: int | None = None,
+    overlap: int = 32,
+    overwrite: bool = False,
+    workers: int = 4,
+    on_record: Callable[[FileRecord], None] = lambda record: None,
+) -> list[FileRecord]:
+    """Restore files; one that fails does not stop the others.
+
+    A file whose output exists is skipped unless ``overwrite`` is set. As outputs appear whole or not at all,
+    an interrupted run is finished by repeating it.
+
+    Args:
+        runtime: what runs the model; called from this thread only.
+        jobs: as ``plan_jobs`` gives them.
+        degradation: a name of ``runtime.degradations``, or None to let the router see each image.
+        tile: side in pixels of overlapping tiles, None for whole images where the runtime takes them.
+        overlap: pixels over which neighbouring tiles blend.
+        overwrite: whether existing outputs are redone.
+        workers: threads that decode and encode; as many images are read ahead.
+        on_record: called with each record, in the order of the jobs.
+
+    Raises:
+        ValueError: the degradation or the tiles are not what the runtime takes; no file has been touched.
+    """
+    tile = usable_tile(runtime, tile, overlap)
+    pinned = None if degradation is None else runtime.pin(degradation, 1)
+    read = partial(_attempt, partial(_read, overwrite=overwrite))
+    restore = partial(_restore, lambda picture: restore_picture(runtime, picture, pinned, tile, overlap))
+    records: list[FileRecord] = []
+
+    def finish(writing: Future[_Step]) -> None:
+        records.append(writing.result().record)
+        on_record(records[-1])
+
+    pool = ThreadPoolExecutor(workers)
+    unfinished: deque[Future[_Step]] = deque()
+    try:
+        waiting = (_Step(FileRecord(job.source, job.target)) for job in jobs)
+        for step in _ahead(pool, read, waiting, workers):
+            unfinished.append(pool.submit(_attempt, _write, _attempt(restore, step)))
+            while unfinished and (unfinished[0].done() or len(unfinished) > workers):
+                finish(unfinished.popleft())
+        for writing in unfinished:
+            finish(writing)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return records
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, stage: Callable[[_Step], _Step], steps: Iterable[_Step], count: int
+) -> Iterator[_Step]:
+    """The stage's results in order, up to ``count`` of them computed before they are asked for."""
+    running: deque[Future[_Step]] = deque()
+    for step in steps:
+        running.append(pool.submit(stage, step))
+        if len(running) > count:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
+
+
+def _attempt(stage: Callable[[_Step], _Step], step: _Step) -> _Step:
+    """Take a step unless its file is settled; whatever goes wrong is this file's failure alone."""
+    if step.record.status != "waiting":
+        return step
+    try:
+        return stage(step)
+    except Exception as error:
+        told = isinstance(error, (LorairError, OSError))
+        reason = str(error) if told else f"{type(error).__name__}: {error}"
+        return _Step(replace(step.record, status="failed", reason=reason))
+
+
+def _read(step: _Step, overwrite: bool) -> _Step:
+    if step.record.target.exists() and not overwrite:
+        return _Step(replace(step.record, status="skipped", reason="its output exists"))
+    return replace(step, picture=read_image(step.record.source))
+
+
+def _restore(restore: Callable[[Picture], Restoration], step: _Step) -> _Step:
+    assert step.picture is not None
+    start = time.perf_counter()
+    restoration = restore(step.picture)
+    record = replace(
+        step.record,
+        degradation=restoration.degradation,
+        gates=restoration.gates,
+        seconds=round(time.perf_counter() - start, 4),
+        notes=restoration.notes + _lost_in_format(step.picture, step.record.target),
+    )
+    return _Step(record, restoration.picture)
+
+
+def _write(step: _Step) -> _Step:
+    assert step.picture is not None
+    step.record.target.parent.mkdir(parents=True, exist_ok=True)
+    write_image(step.record.target, step.picture)
+    return _Step(replace(step.record, status="restored"))
+
+
+def _lost_in_format(picture: Picture, target: Path) -> tuple[str, ...]:
+    kind = format_of(target)
+    if picture.pixels.dtype == np.uint16 and kind not in FORMATS_16BIT:
+        return (f"{kind} holds 8 bits: the 16 bits of the input are rounded",)
+    return ()

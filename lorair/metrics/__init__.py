@@ -1,6 +1,0 @@
-"""How close a restored image is to the clean one: for training, and by the protocols of published tables."""
-
-from lorair.metrics.batch import psnr
-from lorair.metrics.protocols import PROTOCOLS, Protocol, Scores, protocol_named
-
-__all__ = ["PROTOCOLS", "Protocol", "Scores", "protocol_named", "psnr"]

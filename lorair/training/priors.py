@@ -1,0 +1,26 @@
+"""The mean prior of each degradation, measured from example images."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lorair.data import Batch
+from lorair.images import FORMATS, read_image
+from lorair.model import LoRAIR
+from lorair.training.evaluation import mean_priors
+
+
+def priors_of_folders(model: LoRAIR, folder: Path) -> Tensor:
+    """Mean prior [E, P] of each degradation, from the images of ``folder/NAME`` for every name the model knows."""
+
+    def batches() -> Iterable[Batch]:
+        for label, name in enumerate(model.degradations):
+            for path in sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in FORMATS):
+                picture = read_image(path)
+                top = 255 if picture.pixels.dtype.itemsize == 1 else 65535
+                image = torch.from_numpy(picture.pixels.astype("float32") / top).permute(2, 0, 1)[None]
+                yield Batch(image, image, torch.tensor([label]))
+
+    return mean_priors(model, batches())

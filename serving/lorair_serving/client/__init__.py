@@ -1,0 +1,5 @@
+"""The client of a service, and the service as a runtime."""
+
+from lorair_serving.client.client import AsyncClient
+
+__all__ = ["AsyncClient"]

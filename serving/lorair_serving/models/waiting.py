@@ -1,0 +1,43 @@
+"""Work that waits for a thread."""
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from queue import Full, PriorityQueue
+
+from lorair_serving.repository import BUSY
+
+logger = logging.getLogger(__name__)
+
+
+class BusyError(Exception):
+    """More waits than may wait."""
+
+
+class WaitingLine:
+    """Runs work in ``workers`` threads in the order it came, background work after all other.
+
+    At most ``length`` pieces wait; one more is a BusyError.
+    """
+
+    def __init__(self, workers: int, length: int) -> None:
+        self.length = length
+        self._waiting: PriorityQueue[tuple[bool, int, Callable[[], None]]] = PriorityQueue(length)
+        self._number = itertools.count()
+        for _ in range(workers):
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def put(self, work: Callable[[], None], background: bool = False) -> None:
+        try:
+            self._waiting.put_nowait((background, next(self._number), work))
+        except Full:
+            raise BusyError(f"{self.length} images wait, the most that may; {BUSY}") from None
+
+    def _work(self) -> None:
+        while True:
+            work = self._waiting.get()[-1]
+            try:
+                work()
+            except Exception:
+                logger.exception("work in the line failed")

@@ -1,0 +1,124 @@
+"""A model repository for Triton Inference Server: router and restorer, and `lorair` in front of them."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from lorair_export.bundle import new_bundle, read_bundle
+from lorair_export.errors import ExportError
+from safetensors.torch import save_file
+
+from lorair.checkpoints import DEFAULT, default_path, read_checkpoint
+from lorair_serving.repository.config import (
+    FRONT,
+    Message,
+    artefact_config,
+    from_text,
+    front_config,
+    restorer_config,
+    router_config,
+    to_text,
+)
+from lorair_serving.repository.service import ServedModel, Service
+
+PRIORS = "priors.safetensors"
+CONFIG = "config.pbtxt"
+MARKER = f"{FRONT}/{CONFIG}"
+BACKENDS = {"onnx": "onnxruntime", "tensorrt": "tensorrt"}
+MODEL_PY = """import os
+import sys
+
+# The interpreter inside the backend does not heed PYTHONPATH by itself.
+sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+
+from lorair_serving.models.{name} import TritonPythonModel  # noqa: E402
+
+__all__ = ["TritonPythonModel"]
+"""
+
+
+def write_repository(
+    source: str, target: Path, service: Service | None = None, backend: str = "auto", overwrite: bool = False
+) -> None:
+    """Write what tritonserver serves, complete or not at all.
+
+    Args:
+        source: a checkpoint, "default", or the folder of a bundle.
+        target: the folder to make.
+        service: settings, None for the usual ones.
+        backend: what runs a bundle: "auto" its own backend of Triton's (onnxruntime, tensorrt), "python" ours.
+            A checkpoint is always run by ours.
+        overwrite: replace a repository that exists.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read.
+        ExportError: the target exists, or the bundle is damaged.
+        ValueError: the bundle does not fit the service.
+    """
+    service = service or Service()
+    with new_bundle(target, overwrite, MARKER) as folder:
+        if Path(source).is_dir():
+            _write_bundle(Path(source), folder, service, backend)
+        else:
+            _write_checkpoint(default_path() if source == DEFAULT else Path(source), folder, service)
+
+
+def configs_of(repository: Path) -> dict[str, Message]:
+    """The configuration of each model in a repository, by the model's name."""
+    return {path.parent.name: from_text(path.read_text()) for path in sorted(repository.glob(f"*/{CONFIG}"))}
+
+
+def _for_python(service: Service) -> Service:
+    """The service with its processes counted: each core of a CPU does more by itself than all of them on one tile."""
+    cores = len(os.sched_getaffinity(0)) if service.device == "cpu" else 1
+    return replace(service, instances=service.instances or cores)
+
+
+def _write_checkpoint(path: Path, folder: Path, service: Service) -> None:
+    service = _for_python(service)
+    checkpoint = read_checkpoint(path)
+    config = checkpoint.config
+    artefact = f"model{path.suffix}"
+    model = ServedModel(config.degradations, config.router.tower.image_size, config.router.prior_dim, artefact, service)
+    _write_model(folder, front_config(model), "front")
+    for made, code in ((router_config(model), "router"), (restorer_config(model), "restorer")):
+        shutil.copy(path, _write_model(folder, made, code) / artefact)
+    if checkpoint.mean_priors is not None:
+        save_file({"mean_priors": checkpoint.mean_priors.float()}, folder / FRONT / "1" / PRIORS)
+
+
+def _write_bundle(bundle: Path, folder: Path, service: Service, backend: str) -> None:
+    manifest = read_bundle(bundle)
+    graph = manifest.one_graph
+    if graph.inputs[0].dtype != "float32" or graph.fixed_batch not in (None, 1):
+        raise ExportError(
+            f"{bundle}: the service sends any number of float32 images; export with --io float32, no --batch"
+        )
+    low, high = manifest.size_range
+    as_is = [profile.takes(service.tile, service.tile) for profile in graph.profiles]
+    if not low <= service.tile <= high or (as_is and not any(as_is)):
+        taken = ", ".join(map(str, graph.profiles)) or f"{low} to {high} pixels a side"
+        raise ValueError(f"{bundle} takes images of {taken}; choose --tile within that")
+    if backend != "auto":
+        service = _for_python(service)
+    artefact = graph.file if backend == "auto" else "bundle"
+    model = ServedModel(manifest.degradations, None, 0, artefact, service)
+    _write_model(folder, front_config(model), "front")
+    if backend == "auto":
+        version = _write_model(folder, artefact_config(model, manifest, BACKENDS[manifest.runtime]))
+        for name in manifest.files:
+            shutil.copy(bundle / name, version)
+    else:
+        version = _write_model(folder, restorer_config(model), "restorer")
+        shutil.copytree(bundle, version / artefact)
+
+
+def _write_model(folder: Path, config: Message, code: str | None = None) -> Path:
+    """One model's folder; returns that of its version 1."""
+    version = folder / config.name / "1"
+    version.mkdir(parents=True)
+    (folder / config.name / CONFIG).write_text(to_text(config))
+    if code is not None:
+        (version / "model.py").write_text(MODEL_PY.format(name=code))
+    return version

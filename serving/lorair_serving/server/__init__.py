@@ -1,0 +1,5 @@
+"""The server process."""
+
+from lorair_serving.server.process import Ports, running_server
+
+__all__ = ["Ports", "running_server"]

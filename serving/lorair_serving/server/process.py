@@ -1,0 +1,222 @@
+"""Starting and stopping tritonserver: NVIDIA's container's own, or the one in the wheel nvidia-pytriton."""
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import psutil
+
+from lorair.errors import RuntimeUnavailableError
+from lorair_serving.errors import ServingError
+from lorair_serving.repository import FRONT, SERVICE, Message, ServedModel, configs_of
+
+STOP_S = 30
+LOAD_S = 300
+SUPERVISION_S = 1
+STUB = "triton_python_backend_stub"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where the server listens: localhost only, unless another address is named."""
+
+    http: int = 8000
+    grpc: int = 8001
+    metrics: int = 8002
+    address: str = "127.0.0.1"
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Ports of this machine that nothing listens on at the moment."""
+        sockets = [socket.create_server((cls.address, 0)) for _ in range(3)]
+        numbers = [each.getsockname()[1] for each in sockets]
+        for each in sockets:
+            each.close()
+        return cls(*numbers)
+
+    def check_free(self) -> None:
+        """ServingError where something listens on one of them already."""
+        for name in ("http", "grpc", "metrics"):
+            port = getattr(self, name)
+            try:
+                socket.create_server((self.address, port)).close()
+            except OSError as error:
+                raise ServingError(f"{self.address}:{port} is taken ({error}); choose another --{name}-port") from error
+
+    def arguments(self) -> list[str]:
+        ports = [f"--{name}-port={getattr(self, name)}" for name in ("http", "grpc", "metrics")]
+        return ports + [f"--{name}-address={self.address}" for name in ("http", "grpc", "metrics")]
+
+
+class Server:
+    """A running tritonserver, and a thread that keeps its models alive."""
+
+    def __init__(self, process: subprocess.Popen[bytes], configs: Iterable[Message], ports: Ports, log: Path) -> None:
+        self.process = process
+        self.processes = Counter({c.name: c.instance_group[0].count for c in configs if c.backend == "python"})
+        self.ports = ports
+        self.log = log
+        self._stopping = threading.Event()
+        self._supervisor = threading.Thread(target=self._supervise, name="supervisor", daemon=True)
+
+    @property
+    def http(self) -> str:
+        return f"http://{self.ports.address}:{self.ports.http}"
+
+    def ready(self) -> bool:
+        """Whether every model is loaded."""
+        try:
+            with urllib.request.urlopen(f"{self.http}/v2/health/ready", timeout=2) as answer:
+                return answer.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """ServingError where the server ends, or is not ready in time; its log tells why."""
+        deadline = time.monotonic() + timeout_s
+        while not self.ready():
+            if self.process.poll() is not None:
+                raise ServingError(f"tritonserver ended with {self.process.returncode}:\n{self.log_tail()}")
+            if time.monotonic() > deadline:
+                raise ServingError(f"tritonserver was not ready after {timeout_s:.0f} s:\n{self.log_tail()}")
+            time.sleep(0.2)
+        self._supervisor.start()
+
+    def revive(self) -> None:
+        """Load anew each model of the Python backend whose process has ended, which Triton leaves dead."""
+        for model in self.processes - self._alive():
+            logger.warning("a process of model %s has ended; loading it anew", model)
+            for verb in ("unload", "load"):
+                request = urllib.request.Request(f"{self.http}/v2/repository/models/{model}/{verb}", method="POST")
+                with urllib.request.urlopen(request, timeout=LOAD_S):
+                    pass
+
+    def _alive(self) -> Counter[str]:
+        """How many processes each model has; the path of its code is an argument of the process."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        lines = [child.as_dict(["cmdline"], ad_value=[])["cmdline"] for child in children]  # none of a zombie
+        stubs = (line for line in lines if len(line) > 1 and Path(line[0]).name == STUB)
+        return Counter(Path(line[1]).parents[1].name for line in stubs)
+
+    def _supervise(self) -> None:
+        while not self._stopping.wait(SUPERVISION_S):
+            try:
+                self.revive()
+            except (OSError, psutil.Error) as error:
+                if not self._stopping.is_set():
+                    logger.warning("a model could not be loaded anew (%s); trying again", error)
+
+    def log_tail(self, lines: int = 15) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self) -> None:
+        """Let requests in flight end, then stop."""
+        self._stopping.set()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@contextmanager
+def running_server(
+    repository: Path,
+    ports: Ports = Ports(),
+    log: Path | None = None,
+    timeout_s: float = 300,
+) -> Iterator[Server]:
+    """Serve a model repository; ready when the block begins, stopped when it ends.
+
+    Args:
+        repository: of :func:`lorair_serving.repository.writing.write_repository`.
+        ports: where to listen.
+        log: file for the server's log, None for one that is deleted.
+        timeout_s: how long the models may take to load.
+
+    Raises:
+        RuntimeUnavailableError: there is no tritonserver on this machine.
+        ServingError: a port is taken, or the server does not come up.
+    """
+    ports.check_free()
+    with tempfile.TemporaryDirectory(prefix="lorair-serve-") as scratch:
+        log = log or Path(scratch) / "tritonserver.log"
+        command, environment = _command(Path(scratch))
+        configs = configs_of(repository)
+        models = [f"--load-model={name}" for name in configs]
+        arguments = [f"--model-repository={repository}", "--model-control-mode=explicit", *models, *ports.arguments()]
+        served = ServedModel.from_json(configs[FRONT].parameters[SERVICE].string_value)
+        if cache_mib := served.service.cache_mib:
+            arguments.append(f"--cache-config=local,size={cache_mib * 2**20}")
+        with log.open("wb") as sink:
+            process = subprocess.Popen(
+                [*command, *arguments], env=environment, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        server = Server(process, configs.values(), ports, log)
+        try:
+            server.wait_until_ready(timeout_s)
+            yield server
+        finally:
+            server.stop()
+
+
+def _command(scratch: Path) -> tuple[list[str], dict[str, str]]:
+    """tritonserver with the arguments that its place asks for, and its environment."""
+    environment = {
+        **os.environ,
+        # The backend's Python is another process: it finds packages where this one does.
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
+    }
+    if installed := shutil.which("tritonserver"):
+        return [installed], environment
+    try:
+        wheel = distribution("nvidia-pytriton")
+    except PackageNotFoundError as error:
+        raise RuntimeUnavailableError(
+            "there is no tritonserver here; use NVIDIA's container nvcr.io/nvidia/tritonserver, "
+            "or pip install 'lorair[serving]' for a server without GPU"
+        ) from error
+    folder = Path(str(wheel.locate_file("pytriton/tritonserver")))
+    libraries = [str(wheel.locate_file("nvidia_pytriton.libs")), sysconfig.get_config_var("LIBDIR")]
+    environment["LD_LIBRARY_PATH"] = os.pathsep.join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")])
+    backends = _backends(folder, scratch)
+    return [
+        str(folder / "bin" / "tritonserver"),
+        f"--backend-directory={backends}",
+        f"--cache-directory={folder / 'caches'}",
+        "--allow-gpu-metrics=false",
+    ], environment
+
+
+def _backends(folder: Path, scratch: Path) -> Path:
+    """The wheel's Python backend, beside it the stub for this interpreter's version."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = folder / "python_backend_stubs" / version / STUB
+    if not stub.exists():
+        raise RuntimeUnavailableError(f"nvidia-pytriton has no backend for Python {version}; use another Python")
+    backend = scratch / "backends" / "python"
+    backend.mkdir(parents=True)
+    for file in (*(folder / "backends" / "python").iterdir(), stub):
+        if file.is_file():
+            (backend / file.name).symlink_to(file)
+    return backend.parent

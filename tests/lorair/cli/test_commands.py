@@ -1,0 +1,69 @@
+"""Exit codes and messages of the command `lorair`."""
+
+import json
+import shutil
+import sys
+
+import pytest
+import torch
+
+from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.cli import console, main
+
+
+@pytest.fixture
+def lorair(monkeypatch, capsys):
+    """Run the command line; its exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lorair", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+            raise SystemExit(0)
+        captured = capsys.readouterr()
+        return ended.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def test_info(lorair, make_model, tmp_path):
+    write_checkpoint(tmp_path / "best.pt", checkpoint_of(make_model(), training={"steps": 5}))
+    code, out, _ = lorair("info", tmp_path / "best.pt")
+    assert code == 0 and "noise, rain, haze, snow" in out and "steps 5" in out and out.count("\n") == 10
+    code, out, _ = lorair("info", tmp_path / "best.pt", "--json")
+    assert code == 0 and json.loads(out)["training"] == {"steps": 5}
+
+
+def test_bad_checkpoints_end_with_one_sentence(lorair, tmp_path):
+    (tmp_path / "cut.pt").write_bytes(b"PK\x03\x04")
+    for name in ("cut.pt", "absent.pt"):
+        code, out, err = lorair("info", tmp_path / name)
+        assert code == 1 and out == "" and err.count("\n") == 1 and name in err and "Traceback" not in err
+
+
+def test_a_folder_that_cannot_be_copied_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "model.onnx").symlink_to("nowhere")
+    with pytest.raises(SystemExit) as ended:
+        console.run(lambda: shutil.copytree(tmp_path / "bundle", tmp_path / "copy"))
+    err = capsys.readouterr().err
+    assert ended.value.code == 3 and err.startswith("error: ") and err.count("\n") == 1 and "No such file" in err
+
+
+def test_wrong_usage_is_2(lorair, tmp_path, make_model):
+    assert lorair("restore")[0] == 2
+    assert lorair("info", "--nonsense")[0] == 2
+    code, _, err = lorair("restore", tmp_path / "absent.jpg")
+    assert code == 2 and "absent.jpg" in err
+    write_checkpoint(tmp_path / "best.pt", checkpoint_of(make_model()))
+    code, _, err = lorair("convert", "--restorer", "a", "--router", "b", "-o", tmp_path / "best.pt")
+    assert code == 2 and "exists" in err
+
+
+def test_a_missing_gpu_is_3(lorair, tmp_path, make_model):
+    if torch.cuda.is_available():
+        pytest.skip("needs a machine without a GPU")
+    write_checkpoint(tmp_path / "best.pt", checkpoint_of(make_model()))
+    (tmp_path / "a.png").write_bytes(b"")
+    code, _, err = lorair("restore", tmp_path / "a.png", "--model", tmp_path / "best.pt", "--device", "cuda")
+    assert code == 3 and "sees no such GPU" in err

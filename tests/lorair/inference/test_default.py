@@ -1,0 +1,48 @@
+"""The model inside the package: small enough, and better than nothing on every degradation that it names."""
+
+import pytest
+import torch
+
+import lorair
+from lorair.checkpoints.checkpoint import default_path, read_checkpoint
+from lorair.data import PhotographFolder, ValidationPairs
+from lorair.evaluation.metrics import psnr
+from lorair.photographs import examples
+
+
+@pytest.fixture(scope="module")
+def gains():
+    """Mean gain in dB on crops of the example photographs, by degradation named to the model."""
+    model = lorair.load(device="cpu")
+    photographs = PhotographFolder(examples()[0].parent)
+    found: dict[str, list[float]] = {}
+    for severity in ({}, {"noise": {"sigma": 25}}):
+        names = tuple(severity) or model.degradations
+        pairs = ValidationPairs(photographs, names, crop=192, severity=severity)
+        for index in range(len(pairs)):
+            degraded, clean, label = pairs[index]
+            name = names[int(label)]
+            with torch.inference_mode():
+                gain = psnr(model(degraded, name), clean) - psnr(degraded, clean)
+            found.setdefault("sigma 25" if severity else name, []).append(float(gain))
+    return {name: sum(values) / len(values) for name, values in found.items()}
+
+
+def test_it_is_small():
+    assert default_path().stat().st_size <= 10e6
+
+
+def test_it_carries_all_that_restoring_needs():
+    checkpoint = read_checkpoint("default")
+    assert checkpoint.clip is None
+    assert checkpoint.mean_priors is not None
+    assert checkpoint.training["photographs"] == 153
+
+
+@pytest.mark.parametrize(("name", "least"), [("sigma 25", 3), ("rain", 2), ("haze", 2), ("snow", 2), ("low_light", 2)])
+def test_it_improves(gains, name, least):
+    assert gains[name] > least
+
+
+def test_it_improves_jpeg_a_little(gains):
+    assert gains["jpeg"] > 0
