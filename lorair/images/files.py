@@ -1,8 +1,6 @@
 """Image files <-> arrays, turned upright; bit depth, alpha, gray, EXIF and ICC profile survive."""
 
 import io
-import os
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from lorair.errors import ImageError
 from lorair.images.sixteen_bit import EXIF_PREFIX, bit_depth, decode_16bit, encode_png, encode_tiff
+from lorair.system import write_bytes
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS_16BIT = frozenset({"PNG", "TIFF"})
@@ -107,12 +106,7 @@ def write_image(path: str | Path, picture: Picture) -> None:
         data = encode_image(picture, format_of(path))
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
-    aside = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        aside.write_bytes(data)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_bytes(path, data)
 
 
 def format_of(path: str | Path) -> str:

@@ -1,6 +1,17 @@
-"""What lorair asks of the machine: devices, and the facts that a measurement is recorded with."""
+"""What lorair asks of the machine: devices, whole files, and the facts that a measurement is recorded with."""
 
 from lorair.system.device import resolve_device
+from lorair.system.files import folder_written_aside, remove_unfinished, write_bytes, write_text, written_aside
 from lorair.system.machine import commit_of, machine_facts, peak_rss_mib
 
-__all__ = ["commit_of", "machine_facts", "peak_rss_mib", "resolve_device"]
+__all__ = [
+    "commit_of",
+    "folder_written_aside",
+    "machine_facts",
+    "peak_rss_mib",
+    "remove_unfinished",
+    "resolve_device",
+    "write_bytes",
+    "write_text",
+    "written_aside",
+]
