@@ -28,7 +28,7 @@ check: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/lorair-bench experts --preset lorair-64 --size 256
+	$(BIN)/python -m lorair_export.bench.experts --preset lorair-64 --size 256
 	$(BIN)/lorair-bench latency --model default
 
 bench-gpu: $(READY)

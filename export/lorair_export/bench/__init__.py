@@ -1,6 +1,8 @@
-"""What models cost: latency, memory and quality, compared in one run."""
+"""Benchmarks: latency, memory and quality of models, compared in one run.
 
-from lorair_export.bench.experts import experts_cost, random_restorer
+``experts`` and ``step`` are programs, run by ``python -m``.
+"""
+
 from lorair_export.bench.latency.cases import Batch, Case, Part, Plan, Rounds, case_batches
 from lorair_export.bench.latency.cold_start import cold_start
 from lorair_export.bench.latency.columns import columns_of, table_of
@@ -10,7 +12,7 @@ from lorair_export.bench.latency.report import prepare_report, record_of, write_
 from lorair_export.bench.latency.restorer import FORMS, opened, prepared
 from lorair_export.bench.latency.rows import Row, failure, reference_of
 from lorair_export.bench.published import PublishedRestorer, published_params
-from lorair_export.bench.step import step_cost
+from lorair_export.bench.random_restorer import mixed_logits, random_restorer
 
 __all__ = [
     "FORMS",
@@ -26,9 +28,9 @@ __all__ = [
     "columns_of",
     "compared",
     "differences",
-    "experts_cost",
     "failure",
     "measure",
+    "mixed_logits",
     "opened",
     "prepare_report",
     "prepared",
@@ -37,7 +39,6 @@ __all__ = [
     "read_record",
     "record_of",
     "reference_of",
-    "step_cost",
     "table_of",
     "write_report",
 ]

@@ -1,80 +1,95 @@
-"""What the experts cost: the restorer beside the plain network and beside the published form, in one run."""
+"""Benchmark: run time of the restorer with its experts, without them, and in the published form, on a CPU.
 
-import time
-from collections.abc import Callable, Mapping
+    python -m lorair_export.bench.experts --preset lorair-64 --size 256
+
+The router is left out. Each image of a batch has its own top-1 expert. Times are printed only after the outputs agreed.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import median
+from typing import Final
 
 import torch
+from rich.console import Console
+from rich.table import Table
 from torch import Tensor
 
-from lorair.model import ModelConfig, Restorer, gates_from_logits
+from lorair.model import PRESETS, ModelConfig, gates_from_logits
 from lorair_export.bench.published import PublishedRestorer, published_params
+from lorair_export.bench.random_restorer import mixed_logits, random_restorer
+from lorair_export.bench.timing import machine_line, median_seconds
 from lorair_export.errors import ParityError
 
-TOLERANCE = 1e-4
+TOLERANCE: Final = 1e-4
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Median seconds of one call per form, keyed by batch size; the routing of a batch is mixed, top-1."""
+class ExpertsTimes:
+    """Median seconds of a call with ``batch`` images."""
 
-    experts: dict[int, float]
-    plain: dict[int, float]
-    published: dict[int, float]
-
-
-def random_restorer(config: ModelConfig) -> Restorer:
-    """A restorer with random weights whose experts and residual branches are not at their neutral start."""
-    torch.manual_seed(0)
-    restorer = Restorer(config.restorer, config.router.prior_dim, len(config.degradations)).eval()
-    with torch.no_grad():
-        for name, parameter in restorer.named_parameters():
-            if name.endswith((".beta", ".gamma")):
-                parameter.fill_(0.1)
-            elif name.endswith(".b"):
-                parameter.normal_(0, 0.02)
-    return restorer.to(memory_format=torch.channels_last)
+    batch: int
+    experts: float
+    plain: float
+    published: float
 
 
-def experts_cost(config: ModelConfig, size: int, batches: tuple[int, ...], rounds: int) -> Cost:
-    """Time the forms one call each in turn, after their outputs agreed.
+def experts_times(config: ModelConfig, size: int, batches: Sequence[int], rounds: int) -> list[ExpertsTimes]:
+    """Compare the outputs of three forms of one restorer on square images, then time them in turn.
 
-    The published form is the official code's computation in float32 NCHW: at batch 1 each convolution merges its
-    experts at every call, above it runs E+1 convolutions. The plain network is the restorer with all gates zero.
-    ParityError where the outputs differ by more than 1e-4.
+    ``experts`` is ours, with weights merged per expert; ``plain`` the same network with all gates zero; ``published``
+    the official code's computation in float32 NCHW: at batch 1 each convolution merges its experts at every call,
+    above it runs E+1 convolutions.
+
+    Raises:
+        ParityError: a pixel of ``experts`` and ``published`` differs by more than 1e-4.
     """
     restorer = random_restorer(config)
     restorer.cache_size = len(config.degradations) + 1
     params = {name: tensor.contiguous() for name, tensor in published_params(restorer.net).items()}
     published = PublishedRestorer(params, config.restorer, config.router.top_k)
-    cost = Cost({}, {}, {})
-    for batch in batches:
+
+    def times(batch: int) -> ExpertsTimes:
         images, prior = torch.rand(batch, 3, size, size), torch.randn(batch, config.router.prior_dim)
-        gate_logits = torch.eye(len(config.degradations))[torch.arange(batch) % len(config.degradations)]
+        gate_logits = mixed_logits(batch, len(config.degradations))
         gates = gates_from_logits(gate_logits, config.router.top_k)
         forms: dict[str, Callable[[], Tensor]] = {
-            "experts": lambda x=images, p=prior, g=gates: restorer(x, p, g),
-            "plain": lambda x=images, p=prior, g=gates: restorer(x, p, torch.zeros_like(g)),
-            "published": lambda x=images, p=prior, g=gate_logits: published(x, p, g),
+            "experts": lambda: restorer(images, prior, gates),
+            "plain": lambda: restorer(images, prior, torch.zeros_like(gates)),
+            "published": lambda: published(images, prior, gate_logits),
         }
         with torch.inference_mode():
             difference = float((forms["experts"]() - forms["published"]()).abs().max())
-            if difference > TOLERANCE:
-                raise ParityError(f"batch {batch}: the forms differ by {difference:.1e}; no time is worth showing")
-            seconds = median_seconds(forms, rounds)
-        for name, by_batch in vars(cost).items():
-            by_batch[batch] = seconds[name]
-    return cost
+            if not difference <= TOLERANCE:
+                raise ParityError(f"batch {batch}: outputs differ by {difference:.1e}, more than {TOLERANCE:g}")
+            return ExpertsTimes(batch, **median_seconds(forms, rounds))
+
+    return [times(batch) for batch in batches]
 
 
-def median_seconds(forms: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median over rounds that call each form in turn, after one call of each."""
-    seconds: dict[str, list[float]] = {name: [] for name in forms}
-    for turn in range(rounds + 1):
-        for name, form in forms.items():
-            started = time.perf_counter()
-            form()
-            if turn > 0:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: median(values) for name, values in seconds.items()}
+def table_of(rows: Sequence[ExpertsTimes], title: str) -> Table:
+    table = Table(title=title)
+    for heading in ("batch", "experts", "per image", "plain", "published", "experts / plain", "published / experts"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        seconds = (row.experts, row.experts / row.batch, row.plain, row.published)
+        ratios = (f"{row.experts / row.plain:.2f}", f"{row.published / row.experts:.1f}")
+        table.add_row(str(row.batch), *(f"{value:.3f}" for value in seconds), *ratios)
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m lorair_export.bench.experts", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="lorair-64", help="model, with random weights")
+    parser.add_argument("--size", type=int, default=256, help="side of the square images in pixels")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4], help="images per call")
+    parser.add_argument("--rounds", type=int, default=3, help="timed calls of each form")
+    given = parser.parse_args(arguments)
+    rows = experts_times(PRESETS[given.preset], given.size, given.batch, given.rounds)
+    title = f"{given.preset}, 3x{given.size}x{given.size}, float32, seconds per call (median of {given.rounds})"
+    Console().print(table_of(rows, title), machine_line(), sep="\n", highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,11 @@
 """The command line `lorair-bench`."""
 
 from lorair.cli.console import application, run
-from lorair_export.cli.experts import experts
 from lorair_export.cli.latency import latency
 from lorair_export.cli.restorer import restorer
-from lorair_export.cli.step import step
 
 app = application("Measure models, correctness first.")
-for command in (latency, restorer, experts, step):
+for command in (latency, restorer):
     app.command()(command)
 
 

@@ -12,8 +12,8 @@ from lorair.checkpoints import Checkpoint, checkpoint_of, read_checkpoint, write
 from lorair.errors import RuntimeUnavailableError
 from lorair.inference import Runtime, open_runtime
 from lorair.model import PRESETS, LoRAIR, ModelConfig
-from lorair_export.bench.experts import random_restorer
 from lorair_export.bench.latency.cases import Case
+from lorair_export.bench.random_restorer import random_restorer
 from lorair_export.bundle import file_sha256, read_bundle
 from lorair_export.errors import ExportError
 from lorair_export.pipeline import bundle_from_checkpoint
