@@ -2,12 +2,10 @@
 
 from lorair.data.batches import Batch, Batches, CropShapes, loaded
 from lorair.data.check import DataReport, SourceReport, check_data
-from lorair.data.layout import SUFFIXES
 from lorair.data.pairs import BenchmarkPair, BenchmarkPairs, PairedBatches, PairedValidation, PairFolder
 from lorair.data.photographs import DegradedBatches, PhotographFolder, ValidationPairs
 
 __all__ = [
-    "SUFFIXES",
     "Batch",
     "Batches",
     "BenchmarkPair",

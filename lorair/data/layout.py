@@ -6,12 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from lorair.errors import ImageError
+from lorair.images import names_image
 from lorair.settings import Source
-
-SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def find_pairs(source: Source, root: Path) -> Found:
 
 def _images(root: Path, patterns: Iterable[str]) -> list[str]:
     found = (path for pattern in patterns for path in glob.iglob(pattern, root_dir=root, recursive=True))
-    return [path.replace(os.sep, "/") for path in found if path.lower().endswith(SUFFIXES)]
+    return [path.replace(os.sep, "/") for path in found if names_image(path)]
 
 
 def _fixed_folders(pattern: str) -> str:

@@ -20,9 +20,9 @@ from lorair.data.batches import (
     decode,
     to_float,
 )
-from lorair.data.layout import SUFFIXES
 from lorair.degradations import DEGRADATIONS, FloatImage, degrade
 from lorair.errors import ImageError
+from lorair.images import FORMATS, list_images
 
 
 class PhotographFolder(Sequence[Uint8Image]):
@@ -35,9 +35,9 @@ class PhotographFolder(Sequence[Uint8Image]):
     def __init__(self, folder: Path, memory_mib: int = 2048) -> None:
         if not folder.is_dir():
             raise ImageError(f"{folder} is not a folder; name one that holds photographs")
-        self.paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+        self.paths = list_images(folder)
         if not self.paths:
-            raise ImageError(f"no photographs in {folder}; expected files ending in {', '.join(SUFFIXES)}")
+            raise ImageError(f"no photographs in {folder}; expected files ending in {', '.join(FORMATS)}")
         self._kept: dict[int, Uint8Image] = {}
         self._sides: list[tuple[int, int]] = []
         room = memory_mib * 2**20

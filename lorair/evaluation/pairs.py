@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from lorair.data import BenchmarkPair, PhotographFolder, ValidationPairs
-from lorair.images import FORMATS, read_image
+from lorair.images import list_images, read_image
 
 DEFAULT_PROTOCOL: Final = "basicsr-rgb"
 SIDES: Final = (("input", "target"), ("lq", "gt"), ("degraded", "clean"))
@@ -79,9 +79,8 @@ def _matched(folder: Path) -> list[tuple[Path, Path]]:
 
 def _images(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in FORMATS and not path.name.startswith("."):
-            if path.stem in found:
-                raise ValueError(f"{found[path.stem]} and {path} have one name; keep one of them")
-            found[path.stem] = path
+    for path in list_images(folder):
+        if path.stem in found:
+            raise ValueError(f"{found[path.stem]} and {path} have one name; keep one of them")
+        found[path.stem] = path
     return found

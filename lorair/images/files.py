@@ -8,10 +8,10 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from lorair.errors import ImageError
+from lorair.images.listing import format_of
 from lorair.images.sixteen_bit import EXIF_PREFIX, bit_depth, decode_16bit, encode_png, encode_tiff
 from lorair.system import write_bytes
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 FORMATS_16BIT = frozenset({"PNG", "TIFF"})
 
 # Lossy WebP halves the colour resolution whatever its quality, so WebP is written without loss. With Pillow's
@@ -43,7 +43,7 @@ class Picture:
         alpha: ``[H, W]`` of the same dtype, straight (not premultiplied), or None.
         exif: the block from its prefix ``Exif\\0\\0`` on, orientation reset; empty where there is none.
         icc: the profile of the pixels; empty where there is none.
-        format: PNG, JPEG, WEBP or TIFF.
+        format: PNG, JPEG, WEBP or TIFF, as its file; PNG where the file is BMP.
     """
 
     pixels: np.ndarray
@@ -80,7 +80,7 @@ def samples_from_picture(picture: Picture) -> np.ndarray:
 
 
 def read_image(path: str | Path) -> Picture:
-    """Read a PNG, JPEG, WebP or TIFF file.
+    """Read a PNG, JPEG, WebP, TIFF or BMP file.
 
     Raises:
         ImageError: the file is empty, truncated, foreign, too large or of an unsupported kind; it says which.
@@ -109,15 +109,6 @@ def write_image(path: str | Path, picture: Picture) -> None:
     write_bytes(path, data)
 
 
-def format_of(path: str | Path) -> str:
-    """The format that a path's suffix names; ValueError where it names none."""
-    suffix = Path(path).suffix
-    if suffix.lower() not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise ValueError(f"{path}: {suffix or 'no suffix'} names no image format; use one of {known}")
-    return FORMATS[suffix.lower()]
-
-
 def decode_image(data: bytes, max_pixels: int | None = None) -> Picture:
     """As ``read_image``, from a file's bytes; CMYK and Lab are converted to sRGB by their profile.
 
@@ -126,14 +117,14 @@ def decode_image(data: bytes, max_pixels: int | None = None) -> Picture:
     if not data:
         raise ImageError("the file is empty")
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "TIFF")) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "TIFF", "BMP")) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
                 raise ImageError(f"{image.width} x {image.height} pixels are more than the {max_pixels} allowed")
             return _picture_from_pillow(data, image)
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise ImageError("not a readable PNG, JPEG, WebP or TIFF image") from error
+        raise ImageError("not a readable PNG, JPEG, WebP, TIFF or BMP image") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"too many pixels: {error}") from error
     # Pillow's decoders raise nearly any exception on a damaged file.
@@ -162,7 +153,7 @@ def encode_image(picture: Picture, format: str) -> bytes:
 
 def _picture_from_pillow(data: bytes, image: Image.Image) -> Picture:
     # The further frames of a phone's JPEG (MPO) are previews and depth maps of the first.
-    format = "JPEG" if image.format == "MPO" else str(image.format)
+    format = {"MPO": "JPEG", "BMP": "PNG"}.get(str(image.format), str(image.format))
     if format != "JPEG" and getattr(image, "n_frames", 1) > 1:
         raise ImageError(f"holds {getattr(image, 'n_frames', 1)} frames; split it into single images first")
     bits = bit_depth(data, image)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from lorair.images import FORMATS
+from lorair.images import FORMATS, WRITABLE, format_of, list_images, names_image
 
 BESIDE_SUFFIX = "_restored"
 
@@ -39,7 +39,7 @@ def plan_jobs(
         recursive: whether folders are searched below their first level.
         suffix: added to each name before its extension; None adds ``_restored`` beside the inputs and nothing
             in a folder.
-        extension: of the outputs, "auto" for that of each input.
+        extension: of the outputs, "auto" for that of each input, or png where that is not written.
 
     Raises:
         ValueError: an input does not exist, two outputs are the same file, or an output is its own input.
@@ -51,6 +51,7 @@ def plan_jobs(
     if output is not None and output.suffix.lower() in FORMATS and not output.is_dir():
         if len(found) > 1 or suffix is not None or extension != "auto":
             raise ValueError(f"{output} is a file: give one input without suffix and extension, or a folder")
+        format_of(output)
         return _checked([Job(source, output) for source, _ in found.values()])
     if suffix is None:
         suffix = BESIDE_SUFFIX if output is None else ""
@@ -68,21 +69,22 @@ def _find(entry: str, recursive: bool) -> Iterator[tuple[Path, Path]]:
         yield path, Path(path.name)
         return
     if path.is_dir():
-        root, files = path, path.rglob("*") if recursive else path.iterdir()
+        yield from ((file, file.relative_to(path)) for file in list_images(path, recursive))
     elif glob.has_magic(entry):
         root = Path(*takewhile(lambda part: not glob.has_magic(part), path.parts))
-        files = map(Path, glob.iglob(entry, recursive=True))
+        for file in sorted(map(Path, glob.iglob(entry, recursive=True))):
+            if names_image(file) and file.is_file():
+                yield file, file.relative_to(root)
     else:
         raise ValueError(f"{entry}: no such file, folder or pattern")
-    for file in sorted(files):
-        if file.suffix.lower() in FORMATS and not file.name.startswith(".") and file.is_file():
-            yield file, file.relative_to(root)
 
 
 def _name(source: Path, suffix: str, extension: str) -> str:
     ending = source.suffix if extension == "auto" else f".{extension.removeprefix('.')}"
-    if ending.lower() not in FORMATS:
-        known = ", ".join(name.removeprefix(".") for name in FORMATS)
+    if extension == "auto" and names_image(source) and ending.lower() not in WRITABLE:
+        ending = ".png"
+    if ending.lower() not in WRITABLE:
+        known = ", ".join(name.removeprefix(".") for name in WRITABLE)
         raise ValueError(f"{source}: {ending or 'no extension'} names no image format; choose --ext from {known}")
     return f"{source.stem}{suffix}{ending}"
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lorair.data import Batch
-from lorair.images import FORMATS, read_image
+from lorair.images import list_images, read_image
 from lorair.model import LoRAIR
 from lorair.training.evaluation import mean_priors
 
@@ -17,7 +17,7 @@ def priors_of_folders(model: LoRAIR, folder: Path) -> Tensor:
 
     def batches() -> Iterable[Batch]:
         for label, name in enumerate(model.degradations):
-            for path in sorted(path for path in (folder / name).glob("*") if path.suffix.lower() in FORMATS):
+            for path in list_images(folder / name) if (folder / name).is_dir() else []:
                 picture = read_image(path)
                 top = 255 if picture.pixels.dtype.itemsize == 1 else 65535
                 image = torch.from_numpy(picture.pixels.astype("float32") / top).permute(2, 0, 1)[None]

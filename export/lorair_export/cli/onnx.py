@@ -154,16 +154,16 @@ def photographs_in(folder: Path | None, check: bool = True) -> list[Path]:
 
     ValueError where the folder has none, or is named without ``check``.
     """
-    from lorair.data import SUFFIXES
+    from lorair.images import FORMATS, list_images
     from lorair.photographs import examples
 
     if folder is not None and not check:
         raise ValueError("--photos is what to check on, and --no-check checks nothing; leave one of them out")
     if folder is None:
         return examples() if check else []
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+    paths = list_images(folder)
     if not paths:
-        raise ValueError(f"--photos {folder} holds no photographs ({', '.join(SUFFIXES)})")
+        raise ValueError(f"--photos {folder} holds no photographs ({', '.join(FORMATS)})")
     return paths
 
 

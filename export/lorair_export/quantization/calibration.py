@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lorair.data import SUFFIXES
 from lorair.degradations import DEGRADATIONS, degrade
+from lorair.images import FORMATS, list_images
 from lorair.photographs import examples
 from lorair_export.bundle import photograph_at
 from lorair_export.graph import Feed, observed
@@ -44,7 +44,7 @@ class Calibration:
         if self.size < 1:
             raise ValueError(f"--calib-size is at least 1; got {self.size}")
         if not self.photographs():
-            raise ValueError(f"--calib-data {self.folder} holds no photographs ({', '.join(SUFFIXES)})")
+            raise ValueError(f"--calib-data {self.folder} holds no photographs ({', '.join(FORMATS)})")
         try:
             re.compile(self.keep_fp32)
         except re.error as error:
@@ -54,7 +54,7 @@ class Calibration:
         """Those to calibrate on, by name."""
         if self.folder is None:
             return examples()
-        return sorted(path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        return list_images(self.folder)
 
     @property
     def images(self) -> int:

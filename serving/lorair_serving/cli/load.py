@@ -35,13 +35,13 @@ def load(
     """
     import asyncio
 
-    from lorair.data import SUFFIXES
+    from lorair.images import list_images
     from lorair.photographs import examples
     from lorair_serving.client import AsyncClient
     from lorair_serving.load import Load, lines_of, payloads, record_of, run_load, write_report
 
     sizes = [size_from(text) for text in size or ("256x256", "384x512", "200x300")]
-    paths = examples() if photos is None else sorted(p for p in photos.iterdir() if p.suffix.lower() in SUFFIXES)
+    paths = examples() if photos is None else list_images(photos)
     if not paths:
         raise ValueError(f"--photos {photos} holds no photographs")
     planned = Load(seconds, clients if clients or rate else 16, rate, seed)

@@ -1,6 +1,7 @@
 """Image files, judged by Pillow, OpenCV and tifffile: what they write we read, what we write they read."""
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -11,7 +12,6 @@ import pytest
 import tifffile
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
-import lorair.images.files as images
 from lorair.errors import ImageError
 from lorair.images.files import Picture, picture_from_samples, read_image, samples_from_picture, write_image
 
@@ -254,7 +254,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(images.os, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_image(target, picture_from_samples(noise(3)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
@@ -262,7 +262,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 
 
 def test_unknown_suffix_and_odd_arrays_are_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match="names no image format"):
+    with pytest.raises(ValueError, match="names no format to write"):
         write_image(tmp_path / "a.bmp", picture_from_samples(noise(3)))
     with pytest.raises(ValueError, match="float32"):
         picture_from_samples(np.zeros((4, 4, 3), np.float32))

@@ -1,6 +1,7 @@
 """Restoring arrays and files over a runtime whose answers are known."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -290,7 +291,7 @@ def test_a_failing_write_is_that_file_s_failure(tmp_path: Path, monkeypatch: pyt
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(lorair.images.files.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     (record,) = restore_files(Identity(), plan_jobs([str(tmp_path)], tmp_path / "out"))
     assert record.status == "failed"
     assert "No space left" in record.reason
