@@ -6,8 +6,6 @@ Two containers hold the same content: ``.pt`` (torch's, read with ``weights_only
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -19,7 +17,7 @@ from torch import Tensor, nn
 
 from lorair.errors import CheckpointError
 from lorair.model import LoRAIR, ModelConfig, config_from_dict, config_to_dict
-from lorair.system import resolve_device
+from lorair.system import resolve_device, written_aside
 
 FORMAT = "lorair-checkpoint"
 FORMAT_VERSION = 1
@@ -85,18 +83,13 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint, dtype: torch.dtyp
     if checkpoint.mean_priors is not None:
         tensors["mean_priors"] = _stored(checkpoint.mean_priors, dtype)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
+    with written_aside(path) as aside:
         if path.suffix == ".pt":
             torch.save({**plain, "tensors": tensors}, aside)
         else:
             from safetensors.torch import save_file
 
             save_file(tensors, aside, metadata={FORMAT: json.dumps(plain)})
-        os.replace(aside, path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:

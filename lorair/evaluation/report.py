@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from lorair.evaluation.sheet import Sheet
 from lorair.evaluation.summary import AVERAGE, TaskSummary, average, confusion, summarize
 from lorair.images import write_image
 from lorair.settings import Published
+from lorair.system import write_text
 
 FORMAT: Final = "lorair-evaluation"
 FORMAT_VERSION: Final = 1
@@ -92,8 +92,8 @@ def write_report(folder: Path, record: Mapping[str, Any], scores: Sequence[Score
     """Write evaluation.json, images.csv (one line per image) and sheet.png into a folder; the paths written."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / name for name in ("evaluation.json", "images.csv", "sheet.png")]
-    _write_aside(paths[0], json.dumps(record, indent=2, allow_nan=False, default=str) + "\n")
-    _write_aside(paths[1], csv_of(scores))
+    write_text(paths[0], json.dumps(record, indent=2, allow_nan=False, default=str) + "\n")
+    write_text(paths[1], csv_of(scores))
     write_image(paths[2], sheet.draw())
     return paths
 
@@ -123,12 +123,6 @@ def _plain(summary: TaskSummary) -> dict[str, Any]:
     rest = asdict(summary)
     del rest["before"], rest["after"]
     return rest | finite
-
-
-def _write_aside(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, path)
 
 
 def _table(first: str, *others: str) -> Table:

@@ -1,7 +1,6 @@
 """A training run: the stages in order, in one folder that holds all they leave."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ from lorair.checkpoints import Checkpoint, checkpoint_of, model_of, read_checkpo
 from lorair.data import Batch, Batches
 from lorair.errors import TrainingError
 from lorair.model import LoRAIR, ModelConfig, config_to_dict
-from lorair.system import machine_facts
+from lorair.system import machine_facts, remove_unfinished, write_text
 from lorair.training.board import Board
 from lorair.training.data import TrainingData
 from lorair.training.evaluation import Validation, mean_priors, quality, restored_psnr, router_accuracy, sample_grid
@@ -77,8 +76,8 @@ class TrainingRun:
                 console = Console(quiet=True)
             else:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                for unfinished in (*self.folder.glob(".*.pt.*"), *self.folder.glob("states/.*.state.*")):
-                    unfinished.unlink()  # a killed run was writing it
+                for folder in (self.folder, self.folder / "states"):
+                    remove_unfinished(folder)
                 self._record(stages, processes)
             with StageProgress(console, self._board(processes, console)) as progress:
                 for name in stages:
@@ -129,9 +128,7 @@ class TrainingRun:
             "compiled": self.compiled,
             "machine": machine_facts(),
         }
-        aside = path.with_suffix(".tmp")
-        aside.write_text(json.dumps([*calls, call], indent=2) + "\n", encoding="utf-8")
-        os.replace(aside, path)
+        write_text(path, json.dumps([*calls, call], indent=2) + "\n")
 
     def _model(self, before: Checkpoint | None) -> LoRAIR:
         if before is not None and before.config == self.config:

@@ -1,7 +1,5 @@
 """The states from which an interrupted stage goes on: the last few, each written aside and then renamed."""
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import torch
 
 from lorair.errors import TrainingError
+from lorair.system import written_aside
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,8 @@ class States:
         """Keep tensors and plain data as the state after `step` steps."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{self.stage}-{step:08d}.state"
-        handle, aside = tempfile.mkstemp(dir=self.folder, prefix=f".{path.name}.")
-        os.close(handle)
-        try:
+        with written_aside(path) as aside:
             torch.save({"identity": dict(self.identity), "step": step, **state}, aside)
-            os.replace(aside, path)
-        finally:
-            Path(aside).unlink(missing_ok=True)
         for old in self._paths()[: -self.keep]:
             old.unlink()
 

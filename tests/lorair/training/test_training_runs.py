@@ -53,4 +53,4 @@ def test_a_run_killed_at_any_moments_ends_as_one_that_was_not(runs) -> None:
         for path in ended:
             killed = tensors(path, stage)
             assert all(torch.equal(killed[name], tensor) for name, tensor in alone.items())
-        assert not list(folder.rglob(".*.pt.*"))
+        assert not list(folder.rglob(".lorair-*"))
