@@ -1,29 +1,60 @@
-"""Plain data (mappings, lists, numbers, strings) -> frozen dataclasses, every value checked against its type."""
+"""Plain data (mappings, lists, numbers, strings) <-> frozen dataclasses, every value checked against its type."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
 
 
-def dataclass_from_dict(cls: type[T], data: Any, where: str) -> T:  # noqa: ANN401
+def dict_from_dataclass(record: "DataclassInstance") -> dict[str, Any]:
+    """A dataclass and those in it as plain data, which JSON holds: a tuple becomes a list, a path a string.
+
+    Raises:
+        TypeError: a value is none of str, bool, int, float, None, path, sequence, mapping and dataclass.
+    """
+    return {field.name: _plain(getattr(record, field.name)) for field in fields(record)}
+
+
+def dataclass_from_dict(cls: type[T], data: object, where: str) -> T:
     """Build `cls` and the dataclasses in it. ValueError names a field that is missing, unknown or of a wrong type."""
     if not isinstance(data, Mapping):
         raise ValueError(f"{where} must be a mapping; got {type(data).__name__}")
     assert is_dataclass(cls)
+    given = cast("Mapping[str, object]", data)
     names = [field.name for field in fields(cls)]
-    if unknown := sorted(set(data) - set(names)):
+    if unknown := sorted(set(given) - set(names)):
         raise ValueError(f"{where} has unknown fields {unknown}; known are {names}")
     hints = get_type_hints(cls)
-    values = {name: _value(hints[name], data[name], f"{where}.{name}") for name in names if name in data}
+    values = {name: _value(hints[name], given[name], f"{where}.{name}") for name in names if name in given}
     try:
         return cls(**values)
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from error
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+def _plain(value: object) -> object:
+    match value:
+        case None | str() | bool() | int() | float():
+            return value
+        case PurePath():
+            return str(value)
+        case Mapping():
+            entries = cast("Mapping[object, object]", value)
+            return {str(key): _plain(entry) for key, entry in entries.items()}
+        case Sequence():
+            return [_plain(entry) for entry in cast("Sequence[object]", value)]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return dict_from_dataclass(value)
+        case _:
+            raise TypeError(f"{type(value).__name__} is not plain data")
+
+
+def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 (a type hint is any object)
     if isinstance(hint, type) and is_dataclass(hint):
         return dataclass_from_dict(hint, value, where)
     item, origin = get_args(hint), get_origin(hint)

@@ -1,18 +1,27 @@
-"""Shared by all test folders: small models whose every part matters."""
+"""Shared by all test folders: small models whose every part matters, our programs, and what they print as JSON."""
 
+import json
 import os
+import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
+import jsonschema
 import pytest
 import torch
 
-from lorair.model.config import PRESETS, ModelConfig, RestorerConfig, RouterConfig, TowerConfig
-from lorair.model.lorair import LoRAIR
+from lorair.cli.schema import schema_of
+from lorair.model import PRESETS, LoRAIR, ModelConfig, RestorerConfig, RouterConfig, TowerConfig
 
 # Read when triton is first imported, which torchvision does: without a GPU its kernels run in the interpreter.
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+PROGRAMS = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]["scripts"]
 
 SMALL = ModelConfig(
     degradations=("noise", "rain", "haze", "snow"),
@@ -55,3 +64,41 @@ def make_model() -> Callable[..., LoRAIR]:
 @pytest.fixture
 def presets() -> dict[str, ModelConfig]:
     return dict(PRESETS)
+
+
+@pytest.fixture
+def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Run one of our programs in this process: ``run_command("lorair", "info", path)`` -> its exit code.
+
+    What it prints is in pytest's capsys or capfd.
+    """
+
+    def run(program: str, *arguments: object) -> int:
+        module, main = PROGRAMS[program].split(":")
+        monkeypatch.setattr(sys, "argv", [program, *map(str, arguments)])
+        try:
+            getattr(import_module(module), main)()
+        except SystemExit as ended:
+            assert ended.code is None or isinstance(ended.code, int)
+            return ended.code or 0
+        return 0
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def read_json() -> Callable[[type, str], Any]:
+    """What a command printed with --json, as plain data: ``read_json(CheckpointFacts, out)``.
+
+    It must fit the schema of its class, and hold no NaN and no infinity, which JSON has not.
+    """
+
+    def reject(constant: str) -> None:
+        raise ValueError(f"{constant} is not JSON")
+
+    def read(record: type, text: str) -> Any:
+        data = json.loads(text, parse_constant=reject)
+        jsonschema.validate(data, schema_of(record), cls=jsonschema.Draft202012Validator)
+        return data
+
+    return read

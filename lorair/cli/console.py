@@ -1,31 +1,60 @@
-"""How the commands end: a user's mistake is one line on stderr and an exit code, not a traceback."""
+"""How our programs begin and end: their version, their JSON, and a user's mistake as one line and an exit code."""
 
+import json
 import shutil
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lorair.errors import LorairError
+from lorair.plain_data import dict_from_dataclass
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 USAGE, MACHINE = 2, 3
 
 
 def application(help: str) -> typer.Typer:
-    """A typer application in the style of all our commands."""
+    """A program: a group of commands that also answers ``--version``."""
+    app = command_group(help)
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool,
+            typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        ] = False,
+    ) -> None:
+        pass
+
+    assert options
+    return app
+
+
+def command_group(help: str) -> typer.Typer:
+    """A group of commands in the style of all our programs."""
     return typer.Typer(
         help=help,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        rich_markup_mode=None,
+        rich_markup_mode="markdown",
     )
 
 
+def print_json(record: "DataclassInstance", indent: int | None = 2) -> None:
+    """Print a record as one JSON object on stdout, as :func:`lorair.cli.schema.schema_of` its class describes it."""
+    print(json.dumps(dict_from_dataclass(record), indent=indent, allow_nan=False), flush=True)
+
+
 def run(app: Callable[[], None]) -> None:
-    """Run a command line. Exit codes: 0 ok, 2 wrong usage or value, 3 the system refuses a file, else the error's own
+    """Run a program. Exit codes: 0 ok, 2 wrong usage or value, 3 the system rejects a file, else the error's own
     ``exit_code``; interrupted 130, terminated 143, both after everything half done is cleared away."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
@@ -44,6 +73,12 @@ def run(app: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"lorair {version('lorair')}")
+        raise typer.Exit
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorair.cli.console import application
+from lorair.cli.console import command_group
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ EXAMPLES = 3
 SettingName = Annotated[str, typer.Argument(help="A published setting, a .toml of one's own, or pairs.")]
 Root = Annotated[Path, typer.Option(help="Folder that holds the setting's data.")]
 
-data = application("Look after the images that models are trained and tested on.")
+data = command_group("Look after the images that models are trained and tested on.")
 
 
 @data.command()

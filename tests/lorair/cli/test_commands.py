@@ -2,26 +2,22 @@
 
 import json
 import shutil
-import sys
+from importlib.metadata import version
 
 import pytest
 import torch
 
 from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
-from lorair.cli import console, main
+from lorair.cli import console
 
 
 @pytest.fixture
-def lorair(monkeypatch, capsys):
-    """Run the command line; its exit code, stdout and stderr."""
+def lorair(run_command, capsys):
+    """Run `lorair`; its exit code, stdout and stderr."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["lorair", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-            raise SystemExit(0)
-        captured = capsys.readouterr()
-        return ended.value.code or 0, captured.out, captured.err
+        code = run_command("lorair", *arguments)
+        return code, *capsys.readouterr()
 
     return run
 
@@ -67,3 +63,9 @@ def test_a_missing_gpu_is_3(lorair, tmp_path, make_model):
     (tmp_path / "a.png").write_bytes(b"")
     code, _, err = lorair("restore", tmp_path / "a.png", "--model", tmp_path / "best.pt", "--device", "cuda")
     assert code == 3 and "sees no such GPU" in err
+
+
+@pytest.mark.parametrize("program", ["lorair", "lorair-export", "lorair-bench", "lorair-serve"])
+def test_every_program_prints_its_version(run_command, capsys, program):
+    assert run_command(program, "--version") == 0
+    assert capsys.readouterr().out == f"lorair {version('lorair')}\n"

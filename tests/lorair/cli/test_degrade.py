@@ -1,13 +1,12 @@
 """`lorair degrade` on files, against the degradations applied by hand."""
 
-import sys
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lorair.cli import main
 from lorair.degradations import DEGRADATIONS, degrade
 from lorair.degradations.files import DRAWS, SHEET_HEIGHT
 
@@ -22,17 +21,14 @@ def photographs(tmp_path):
     return folder
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["lorair", "degrade", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-        raise SystemExit(0)
-    return ended.value.code or 0
+@pytest.fixture
+def run(run_command):
+    return partial(run_command, "lorair", "degrade")
 
 
-def test_name_and_seed_decide_the_result(monkeypatch, photographs, tmp_path):
+def test_name_and_seed_decide_the_result(run, photographs, tmp_path):
     out = tmp_path / "noisy"
-    assert run(monkeypatch, photographs, "-o", out, "--kind", "noise", "--severity", "sigma=25", "--seed", 7) == 0
+    assert run(photographs, "-o", out, "--kind", "noise", "--severity", "sigma=25", "--seed", 7) == 0
     assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png"]
     for source in photographs.iterdir():
         clean = np.asarray(Image.open(source), np.float32) / np.float32(255)
@@ -41,17 +37,17 @@ def test_name_and_seed_decide_the_result(monkeypatch, photographs, tmp_path):
         assert np.array_equal(written, np.rint(expected * 255))
 
 
-def test_outputs_that_exist_are_kept(monkeypatch, photographs, tmp_path):
+def test_outputs_that_exist_are_kept(run, photographs, tmp_path):
     target = tmp_path / "wet.png"
     target.write_bytes(b"mine")
-    assert run(monkeypatch, photographs / "a.jpg", "-o", target, "--kind", "rain") == 0
+    assert run(photographs / "a.jpg", "-o", target, "--kind", "rain") == 0
     assert target.read_bytes() == b"mine"
-    assert run(monkeypatch, photographs / "a.jpg", "-o", target, "--kind", "rain", "--overwrite") == 0
+    assert run(photographs / "a.jpg", "-o", target, "--kind", "rain", "--overwrite") == 0
     assert Image.open(target).size == (64, 48)
 
 
-def test_the_sheet_shows_every_kind_in_a_row(monkeypatch, photographs, tmp_path):
-    assert run(monkeypatch, photographs / "b.png", "-o", tmp_path / "sheet.png", "--sheet") == 0
+def test_the_sheet_shows_every_kind_in_a_row(run, photographs, tmp_path):
+    assert run(photographs / "b.png", "-o", tmp_path / "sheet.png", "--sheet") == 0
     sheet = Image.open(tmp_path / "sheet.png")
     assert sheet.height == len(DEGRADATIONS) * SHEET_HEIGHT
     assert sheet.width == (1 + DRAWS) * round(SHEET_HEIGHT * 64 / 48)
@@ -66,7 +62,7 @@ def test_the_sheet_shows_every_kind_in_a_row(monkeypatch, photographs, tmp_path)
         (("--kind", "noise", "--severity", "sigma=much"), "--severity is NAME=NUMBER, as in sigma=25"),
     ],
 )
-def test_wrong_usage_is_told(monkeypatch, capsys, photographs, tmp_path, arguments, message):
-    assert run(monkeypatch, photographs, "-o", tmp_path / "out", *arguments) == 2
+def test_wrong_usage_is_told(run, capsys, photographs, tmp_path, arguments, message):
+    assert run(photographs, "-o", tmp_path / "out", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 import tomllib
 from collections import Counter
 from dataclasses import replace
@@ -15,7 +14,7 @@ from PIL import Image
 from typer.main import get_command
 
 from lorair.checkpoints.checkpoint import read_checkpoint
-from lorair.cli import app, main
+from lorair.cli import app
 from lorair.data import CropShapes
 from lorair.data.layout import find_pairs
 from lorair.model.config import PRESETS, ModelConfig
@@ -106,14 +105,10 @@ def build(name: str, root: Path) -> None:
 
 
 @pytest.fixture
-def lorair(monkeypatch, capsys):
+def lorair(run_command, capsys):
     def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lorair", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-            raise SystemExit(0)
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
+        code = run_command("lorair", *arguments)
+        return code, *capsys.readouterr()
 
     return run
 
