@@ -1,18 +1,20 @@
 """What a graph, an engine or this machine is: facts, and whether they fit each other."""
 
-from lorair_export.inspection.containers import tag_for
-from lorair_export.inspection.doctor import misfits, parts, tensorrt_in
+from lorair_export.inspection.components import Component, components
+from lorair_export.inspection.doctor import BundleFit, Diagnosis, diagnose, obstacles
 from lorair_export.inspection.engine_summary import EngineSummary, engine_summaries
 from lorair_export.inspection.graph_facts import GraphFacts, Layer, facts_of
 
 __all__ = [
+    "BundleFit",
+    "Component",
+    "Diagnosis",
     "EngineSummary",
     "GraphFacts",
     "Layer",
+    "components",
+    "diagnose",
     "engine_summaries",
     "facts_of",
-    "misfits",
-    "parts",
-    "tag_for",
-    "tensorrt_in",
+    "obstacles",
 ]

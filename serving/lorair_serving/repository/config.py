@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from lorair_export.extras import require
-from lorair_export.inspection import tag_for
 
 from lorair_serving.repository.service import SERVICE, ServedModel
 
@@ -78,10 +77,7 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
     kind = "KIND_CPU" if on_cpu else "KIND_AUTO"
     config.instance_group.add(count=model.service.instances or 1, kind=kind, profile=profiles)
     if backend == "tensorrt":
-        version = manifest.engine["version"]
-        tag = tag_for(version) or f"the one whose release notes name TensorRT {version}"
-        config.parameters["tensorrt_version"].string_value = version
-        config.parameters["container_tag"].string_value = tag
+        config.parameters["tensorrt_version"].string_value = manifest.engine["version"]
         _record_graphs(config, model)
     return config
 

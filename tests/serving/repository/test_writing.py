@@ -121,7 +121,6 @@ def test_engine_config_holds_to_its_manifest(tmp_path):
     assert (restorer.backend, restorer.default_model_filename) == ("tensorrt", graph.file)
     assert restorer.max_batch_size == 2
     assert restorer.parameters["tensorrt_version"].string_value == "10.15.1.29"
-    assert restorer.parameters["container_tag"].string_value == "26.02-py3"
     graphs = restorer.optimization.cuda.graph_spec
     assert [(g.batch_size, list(g.input["image"].dim)) for g in graphs] == [(1, [3, 64, 64]), (2, [3, 64, 64])]
     assert restorer.max_batch_size <= profile.max[0]
