@@ -1,17 +1,14 @@
 """The bundle: a folder with one or more graphs and a manifest.json that says everything about them."""
 
-import errno
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lorair.system import folder_written_aside, write_text
 from lorair_export.bundle.parity import ParityRecord
 from lorair_export.errors import ExportError
 from lorair_export.spec import MODEL, RoutingForm
@@ -154,36 +151,13 @@ def new_bundle(target: Path, overwrite: bool = False, marker: str = MANIFEST) ->
     refuse_existing(target, overwrite, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
-    except OSError as error:
-        error.filename = str(target)  # not that of a folder which nobody asked for
-        raise
-    try:
-        bundle = aside / "new"
-        bundle.mkdir()
-        yield bundle
-        refuse_existing(target, overwrite, marker)
-        _replace(target, bundle, aside / "old")
-    except OSError as error:
-        error.filename = error.filename or str(target)  # writing to an open file tells none
-        raise
-    finally:
-        shutil.rmtree(aside)
-
-
-def _replace(target: Path, bundle: Path, old: Path) -> None:
-    """Rename ``bundle`` to ``target``, which keeps what it was if that does not come about."""
-    try:
-        if target.exists():
-            os.replace(target, old)
-        os.replace(bundle, target)
-    except OSError as error:
-        if error.errno not in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY):
+        with folder_written_aside(target) as bundle:
+            yield bundle
+            refuse_existing(target, overwrite, marker)
+    except FileExistsError as error:
+        if error.filename != str(target):
             raise
         raise ExportError(f"{target}: another command is writing it too; this one's result was dropped") from error
-    finally:
-        if old.exists() and not target.exists():
-            os.replace(old, target)
 
 
 def refuse_existing(target: Path, overwrite: bool, marker: str = MANIFEST) -> None:
@@ -199,9 +173,7 @@ def refuse_existing(target: Path, overwrite: bool, marker: str = MANIFEST) -> No
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json; the files it names must lie in the folder already."""
     plain = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(manifest)}
-    aside = folder / f".{MANIFEST}"
-    aside.write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
-    os.replace(aside, folder / MANIFEST)
+    write_text(folder / MANIFEST, json.dumps(plain, indent=2) + "\n")
 
 
 def read_bundle(folder: Path) -> Manifest:

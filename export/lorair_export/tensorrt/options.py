@@ -1,7 +1,6 @@
 """Options of a build that not every TensorRT takes: compatibility, refitting, the timing cache."""
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from lorair.system import write_bytes
 from lorair_export.errors import BuildError
 from lorair_export.spec import able, unable
 from lorair_export.tensorrt.flavour import Bound, Flavour
@@ -114,12 +114,9 @@ def timing_cache(config: Bound, path: Path) -> Bound:
 
 def keep_timing_cache(cache: Bound, path: Path) -> None:
     """Write a cache aside, then rename; a warning where that fails, since the engine is there by then."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        aside.write_bytes(bytes(cache.serialize()))
-        os.replace(aside, path)
+        write_bytes(path, bytes(cache.serialize()))
     except OSError as error:
-        aside.unlink(missing_ok=True)
         logger.warning("--timing-cache is not written: %s", error)
 
 

@@ -3,11 +3,11 @@
 import hashlib
 import logging
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 
+from lorair.system import write_bytes
 from lorair_export.bundle import file_sha256
 from lorair_export.tensorrt.flavour import Bound, Flavour
 
@@ -47,14 +47,10 @@ class RuntimeCache:
         if blob is None or (compiled := bytes(blob)) == self.kept:
             return
         self.kept = compiled
-        aside = self.path.with_suffix(f".{os.getpid()}")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_bytes(compiled)
-            os.replace(aside, self.path)
+            write_bytes(self.path, compiled)
         except OSError as error:
-            with suppress(OSError):
-                aside.unlink()
             logger.warning("compiled kernels are not kept, the next start compiles them again: %s", error)
 
 

@@ -1,7 +1,6 @@
 """A load as lines on the screen, a JSON record and a chart."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import Any
 
 from lorair_export.extras import require
 
-from lorair.system import machine_facts
+from lorair.system import machine_facts, write_text, written_aside
 from lorair_serving.load.generator import LoadReport
 
 FORMAT = "lorair-load"
@@ -61,12 +60,9 @@ def record_of(report: LoadReport, sizes: Sequence[tuple[int, int]], peer: float 
 def write_report(folder: Path, record: Mapping[str, Any], report: LoadReport) -> list[Path]:
     """Write load.json and load.png into a folder, each aside and then renamed; the paths written."""
     folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / ".load.json"
-    aside.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(aside, folder / "load.json")
-    aside = folder / ".load.png"
-    _draw(report, aside)
-    os.replace(aside, folder / "load.png")
+    write_text(folder / "load.json", json.dumps(record, indent=2, allow_nan=False) + "\n")
+    with written_aside(folder / "load.png") as aside:
+        _draw(report, aside)
     return [folder / "load.json", folder / "load.png"]
 
 

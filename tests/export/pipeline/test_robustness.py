@@ -7,17 +7,21 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 from lorair_export import cli
-from lorair_export.bundle import manifest
 from lorair_export.bundle.manifest import new_bundle, read_bundle
 from lorair_export.errors import ExportError
 from lorair_export.pipeline import onnx as bundle
 
-MOMENTS = {"tracing": (bundle, "onnx_from_model"), "comparing": (bundle, "compare"), "naming": (manifest, "_replace")}
+from lorair.system import files
+
+MOMENTS = {
+    "tracing": (bundle, "onnx_from_model"),
+    "comparing": (bundle, "compare"),
+    "naming": (files, "_replace_folder"),
+}
 
 
 @pytest.fixture
@@ -178,11 +182,12 @@ def test_a_full_disk_is_one_line(export, tmp_path, capsys):
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(export, monkeypatch, tmp_path, capsys):
-    def refuse(dir, prefix):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir))
+    def refuse(path, mode=0o777):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
-    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
-    assert export("--no-check") == 3
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "mkdir", refuse)
+        assert export("--no-check") == 3
     assert capsys.readouterr().err.splitlines()[-1] == "error: out: Read-only file system"
     (tmp_path / "file").touch()
     assert export("--no-check", output="file/out") == 3

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from lorair.system import write_bytes
 from lorair_export.bench.latency.cases import Part, Plan
 from lorair_export.bench.latency.chart import drawn
 from lorair_export.bench.latency.columns import Columns, columns_of
@@ -71,6 +72,5 @@ def write_report(
 
 
 def _write(path: Path, content: bytes) -> Path:
-    aside = path.with_name(f".{path.name}")
-    aside.write_bytes(content)
-    return aside.replace(path)
+    write_bytes(path, content)
+    return path
