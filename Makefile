@@ -6,10 +6,11 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test check bench bench-gpu test-gpu clean
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml serving/tritonserver.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --upgrade --no-deps --target $(VENV)/tritonserver -r serving/tritonserver.txt
 	touch $@
 
 demo: $(READY)

@@ -14,7 +14,8 @@ from lorair_export.cli import app as export_app
 from lorair_export.cli.bench import app as bench_app
 from lorair_serving.cli import app as serve_app
 from lorair_serving.repository.writing import write_repository
-from lorair_serving.server.process import Ports, running_server
+from lorair_serving.server.ports import Ports
+from lorair_serving.server.process import running_server
 from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from typer.main import get_command

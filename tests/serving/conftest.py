@@ -1,12 +1,14 @@
 """Shared by the serving tests: one real tritonserver over a small model."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lorair_serving.repository.service import Service
 from lorair_serving.repository.writing import write_repository
-from lorair_serving.server.process import Ports, Server, running_server
+from lorair_serving.server.ports import Ports
+from lorair_serving.server.process import Server, running_server
 
 from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
 from lorair.model.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
@@ -33,6 +35,8 @@ def served_checkpoint(make_model, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(served_checkpoint, tmp_path_factory) -> Iterator[Server]:
+    if sys.platform != "linux" or sys.version_info >= (3, 13):
+        pytest.skip("no tritonserver outside NVIDIA's container for this system or Python version")
     repository = tmp_path_factory.mktemp("serve") / "repository"
     write_repository(str(served_checkpoint), repository, SERVICE)
     with running_server(repository, Ports.free()) as server:

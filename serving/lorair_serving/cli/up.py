@@ -15,6 +15,9 @@ def up(
     address: Annotated[str, typer.Option(help="Where to listen; 0.0.0.0 is every network.")] = "127.0.0.1",
     log_file: Annotated[Path | None, typer.Option(help="Keep the server's log here.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds until the models must be loaded.")] = 300,
+    tritonserver: Annotated[
+        Path | None, typer.Option(help="Its executable, or the folder of nvidia-pytriton; default: look for it.")
+    ] = None,
 ) -> None:
     """Serve a model on this machine until interrupted, on the GPU if there is one.
 
@@ -37,7 +40,7 @@ def up(
             write_repository(model, repo, Service(device=device), backend="python")
         ports = Ports(http_port, grpc_port, metrics_port, address)
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        with running_server(repo, ports, log_file, timeout) as server:
+        with running_server(repo, ports, log_file, timeout, tritonserver) as server:
             typer.echo(
                 f"ready: {server.http} (HTTP), {address}:{grpc_port} (gRPC), "
                 f"http://{address}:{metrics_port}/metrics\n"

@@ -1,5 +1,6 @@
 """The server process."""
 
-from lorair_serving.server.process import Ports, running_server
+from lorair_serving.server.ports import Ports
+from lorair_serving.server.process import Server, running_server
 
-__all__ = ["Ports", "running_server"]
+__all__ = ["Ports", "Server", "running_server"]

@@ -1,13 +1,8 @@
-"""Starting and stopping tritonserver: NVIDIA's container's own, or the one in the wheel nvidia-pytriton."""
+"""Starting, watching and stopping tritonserver."""
 
 import logging
-import os
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -16,54 +11,21 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import psutil
 
-from lorair.errors import RuntimeUnavailableError
 from lorair_serving.errors import ServingError
 from lorair_serving.repository import FRONT, SERVICE, Message, ServedModel, configs_of
+from lorair_serving.server.installation import STUB, find_tritonserver
+from lorair_serving.server.ports import Ports
 
 STOP_S = 30
 LOAD_S = 300
 SUPERVISION_S = 1
-STUB = "triton_python_backend_stub"
+LOCAL = Ports()
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the server listens: localhost only, unless another address is named."""
-
-    http: int = 8000
-    grpc: int = 8001
-    metrics: int = 8002
-    address: str = "127.0.0.1"
-
-    @classmethod
-    def free(cls) -> "Ports":
-        """Ports of this machine that nothing listens on at the moment."""
-        sockets = [socket.create_server((cls.address, 0)) for _ in range(3)]
-        numbers = [each.getsockname()[1] for each in sockets]
-        for each in sockets:
-            each.close()
-        return cls(*numbers)
-
-    def check_free(self) -> None:
-        """ServingError where something listens on one of them already."""
-        for name in ("http", "grpc", "metrics"):
-            port = getattr(self, name)
-            try:
-                socket.create_server((self.address, port)).close()
-            except OSError as error:
-                raise ServingError(f"{self.address}:{port} is taken ({error}); choose another --{name}-port") from error
-
-    def arguments(self) -> list[str]:
-        ports = [f"--{name}-port={getattr(self, name)}" for name in ("http", "grpc", "metrics")]
-        return ports + [f"--{name}-address={self.address}" for name in ("http", "grpc", "metrics")]
 
 
 class Server:
@@ -141,9 +103,10 @@ class Server:
 @contextmanager
 def running_server(
     repository: Path,
-    ports: Ports = Ports(),
+    ports: Ports = LOCAL,
     log: Path | None = None,
     timeout_s: float = 300,
+    tritonserver: Path | None = None,
 ) -> Iterator[Server]:
     """Serve a model repository; ready when the block begins, stopped when it ends.
 
@@ -152,6 +115,8 @@ def running_server(
         ports: where to listen.
         log: file for the server's log, None for one that is deleted.
         timeout_s: how long the models may take to load.
+        tritonserver: its executable, or the folder of nvidia-pytriton; None to look for it
+            (:func:`lorair_serving.server.installation.find_tritonserver`).
 
     Raises:
         RuntimeUnavailableError: there is no tritonserver on this machine.
@@ -160,7 +125,7 @@ def running_server(
     ports.check_free()
     with tempfile.TemporaryDirectory(prefix="lorair-serve-") as scratch:
         log = log or Path(scratch) / "tritonserver.log"
-        command, environment = _command(Path(scratch))
+        installation = find_tritonserver(Path(scratch), tritonserver)
         configs = configs_of(repository)
         models = [f"--load-model={name}" for name in configs]
         arguments = [f"--model-repository={repository}", "--model-control-mode=explicit", *models, *ports.arguments()]
@@ -169,7 +134,11 @@ def running_server(
             arguments.append(f"--cache-config=local,size={cache_mib * 2**20}")
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [*command, *arguments], env=environment, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True
+                [*installation.command, *arguments],
+                env=installation.environment(),
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         server = Server(process, configs.values(), ports, log)
         try:
@@ -177,46 +146,3 @@ def running_server(
             yield server
         finally:
             server.stop()
-
-
-def _command(scratch: Path) -> tuple[list[str], dict[str, str]]:
-    """tritonserver with the arguments that its place asks for, and its environment."""
-    environment = {
-        **os.environ,
-        # The backend's Python is another process: it finds packages where this one does.
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
-    }
-    if installed := shutil.which("tritonserver"):
-        return [installed], environment
-    try:
-        wheel = distribution("nvidia-pytriton")
-    except PackageNotFoundError as error:
-        raise RuntimeUnavailableError(
-            "there is no tritonserver here; use NVIDIA's container nvcr.io/nvidia/tritonserver, "
-            "or pip install 'lorair[serving]' for a server without GPU"
-        ) from error
-    folder = Path(str(wheel.locate_file("pytriton/tritonserver")))
-    libraries = [str(wheel.locate_file("nvidia_pytriton.libs")), sysconfig.get_config_var("LIBDIR")]
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join([*libraries, os.environ.get("LD_LIBRARY_PATH", "")])
-    backends = _backends(folder, scratch)
-    return [
-        str(folder / "bin" / "tritonserver"),
-        f"--backend-directory={backends}",
-        f"--cache-directory={folder / 'caches'}",
-        "--allow-gpu-metrics=false",
-    ], environment
-
-
-def _backends(folder: Path, scratch: Path) -> Path:
-    """The wheel's Python backend, beside it the stub for this interpreter's version."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = folder / "python_backend_stubs" / version / STUB
-    if not stub.exists():
-        raise RuntimeUnavailableError(f"nvidia-pytriton has no backend for Python {version}; use another Python")
-    backend = scratch / "backends" / "python"
-    backend.mkdir(parents=True)
-    for file in (*(folder / "backends" / "python").iterdir(), stub):
-        if file.is_file():
-            (backend / file.name).symlink_to(file)
-    return backend.parent

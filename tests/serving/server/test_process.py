@@ -19,7 +19,8 @@ from lorair_serving.client.runtime import TritonRuntime
 from lorair_serving.errors import ServingError
 from lorair_serving.repository.config import RESTORER
 from lorair_serving.repository.writing import write_repository
-from lorair_serving.server.process import Ports, running_server
+from lorair_serving.server.ports import Ports
+from lorair_serving.server.process import running_server
 from PIL import Image
 
 import lorair
