@@ -3,24 +3,19 @@
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, NamedTuple, Self, TypeVar
+from typing import Final, NamedTuple, Self
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lorair.degradations import FloatImage
-from lorair.errors import ImageError
-
-Uint8Image = NDArray[np.uint8]
-T = TypeVar("T")
+from lorair.images import Uint8Image
 
 VALIDATION_SEED: Final = 1
 
@@ -140,16 +135,6 @@ class Window:
         return turned[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-def decode(path: Path) -> Uint8Image:
-    """An image file's pixels, uint8 [H, W, 3] RGB. Raises ImageError where it cannot be read."""
-    return _read(path, lambda image: np.array(image.convert("RGB")))
-
-
-def size_of(path: Path) -> tuple[int, int]:
-    """Height and width of an image file, from its header. Raises ImageError where it cannot be read."""
-    return _read(path, lambda image: (image.height, image.width))
-
-
 def centre(image: Uint8Image, side: int | None) -> Uint8Image:
     """The middle of an image, at most `side` pixels a side; None takes all of it."""
     if side is None:
@@ -185,15 +170,6 @@ def loaded(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
     stream = iter(loader)
     cv2.setNumThreads(threads)
     yield from stream
-
-
-def _read(path: Path, what: Callable[[Image.Image], T]) -> T:
-    try:
-        with Image.open(path) as image:
-            return what(image)
-    # Pillow's decoders raise nearly any exception on a damaged file.
-    except Exception as error:
-        raise ImageError(f"cannot read the image {path}: {error}; remove or replace it") from error
 
 
 def _use_one_thread(_worker: int) -> None:

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from lorair.data.layout import Found, find_pairs
 from lorair.errors import ImageError
+from lorair.images import read_image, size_of
 from lorair.settings import Count, Evidence, Setting, Source
 
 Size = tuple[int, int]
@@ -103,13 +102,12 @@ def _sizes(root: Path, files: list[str], deep: bool, on_file: Callable[[int, int
 
 def _size(root: Path, path: str, deep: bool) -> Size | str:
     try:
-        with Image.open(root / path) as image:
-            if deep:
-                image.load()
-            return image.size
-    # Pillow's decoders raise nearly any exception on a damaged file.
-    except Exception as error:
-        return str(error) or type(error).__name__
+        if not deep:
+            return size_of(root / path)
+        height, width, _ = read_image(root / path).pixels.shape
+        return height, width
+    except (ImageError, OSError) as error:
+        return str(error).removeprefix(f"{root / path}: ")
 
 
 def _report(source: Source, split: str, found: Found, sizes: dict[str, Size | str]) -> SourceReport:

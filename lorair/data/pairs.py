@@ -15,17 +15,15 @@ from lorair.data.batches import (
     Batch,
     Batches,
     CropShapes,
-    Uint8Image,
     Window,
     centre,
     channels_first,
-    decode,
-    size_of,
     to_float,
 )
 from lorair.data.layout import Pair, find_pairs
 from lorair.degradations import FloatImage, degrade, to_uint8
 from lorair.errors import ImageError
+from lorair.images import Uint8Image, read_image, size_of
 from lorair.settings import Setting, Source
 
 
@@ -72,9 +70,9 @@ class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
     ) -> tuple[Uint8Image, Uint8Image]:
         """Item `index` after `cut`, which both images undergo as they were decoded; `rng` feeds a made degradation."""
         source, pair = self._pairs[index]
-        clean = decode(self.root / pair.clean)
+        clean = read_image(self.root / pair.clean).uint8_pixels()
         if pair.degraded is not None:
-            degraded = decode(self.root / pair.degraded)
+            degraded = read_image(self.root / pair.degraded).uint8_pixels()
             if degraded.shape != clean.shape:
                 raise _of_two_sizes(self.root, pair)
             return cut(degraded), cut(clean)

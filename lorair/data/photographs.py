@@ -13,16 +13,14 @@ from lorair.data.batches import (
     Batch,
     Batches,
     CropShapes,
-    Uint8Image,
     Window,
     centre,
     channels_first,
-    decode,
     to_float,
 )
 from lorair.degradations import DEGRADATIONS, FloatImage, degrade
 from lorair.errors import ImageError
-from lorair.images import FORMATS, list_images
+from lorair.images import FORMATS, Uint8Image, list_images, read_image
 
 
 class PhotographFolder(Sequence[Uint8Image]):
@@ -42,7 +40,7 @@ class PhotographFolder(Sequence[Uint8Image]):
         self._sides: list[tuple[int, int]] = []
         room = memory_mib * 2**20
         for index, path in enumerate(self.paths):
-            image = decode(path)
+            image = read_image(path).uint8_pixels()
             self._sides.append((min(image.shape[:2]), max(image.shape[:2])))
             if image.nbytes <= room:
                 self._kept[index] = image
@@ -54,7 +52,7 @@ class PhotographFolder(Sequence[Uint8Image]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Uint8Image:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self._kept[index] if index in self._kept else decode(self.paths[index])
+        return self._kept[index] if index in self._kept else read_image(self.paths[index]).uint8_pixels()
 
     def holding(self, height: int, width: int) -> list[int]:
         """Indices of the photographs from which such a crop can be cut, turned by 90 degrees where needed."""

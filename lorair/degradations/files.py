@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lorair.degradations.fields import FloatImage, to_uint8
+from lorair.degradations.fields import to_uint8
 from lorair.degradations.kinds import DEGRADATIONS, degrade, severities
 from lorair.images import Picture, read_image, write_image
 
@@ -24,12 +24,12 @@ def degrade_file(source: Path, target: Path, kind: str, seed: int, severity: Map
     """
     rng = np.random.default_rng((seed, zlib.crc32(source.name.encode())))
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_image(target, Picture(to_uint8(degrade(_photograph(source), kind, rng, **severity))))
+    write_image(target, Picture(to_uint8(degrade(read_image(source).float_pixels(), kind, rng, **severity))))
 
 
 def contact_sheet(source: Path, seed: int) -> NDArray[np.uint8]:
     """Every degradation of a photograph, a row each and `DRAWS` draws in it, after the photograph: uint8 [H, W, 3]."""
-    photograph = _photograph(source)
+    photograph = read_image(source).float_pixels()
     width = round(SHEET_HEIGHT * photograph.shape[1] / photograph.shape[0])
     small = np.asarray(cv2.resize(photograph, (width, SHEET_HEIGHT), interpolation=cv2.INTER_AREA), np.float32)
     rows = [
@@ -53,8 +53,3 @@ def severity_from(kind: str, texts: Sequence[str]) -> dict[str, float]:
             raise ValueError(f"{kind} has no severity {name!r}; it has {', '.join(known)}")
         fixed[name] = int(value) if value.is_integer() else value
     return fixed
-
-
-def _photograph(path: Path) -> FloatImage:
-    pixels = read_image(path).pixels
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)

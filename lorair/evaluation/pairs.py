@@ -36,7 +36,7 @@ class FolderPairs:
     def __iter__(self) -> Iterator[BenchmarkPair]:
         for task, degraded, clean in self._files:
             expert = task if task in self.degradations else None
-            pixels = read_image(degraded).pixels, read_image(clean).pixels
+            pixels = (read_image(path).uint8_pixels() for path in (degraded, clean))
             yield BenchmarkPair(str(degraded), task, expert, DEFAULT_PROTOCOL, *pixels)
 
 

@@ -18,9 +18,7 @@ def priors_of_folders(model: LoRAIR, folder: Path) -> Tensor:
     def batches() -> Iterable[Batch]:
         for label, name in enumerate(model.degradations):
             for path in list_images(folder / name) if (folder / name).is_dir() else []:
-                picture = read_image(path)
-                top = 255 if picture.pixels.dtype.itemsize == 1 else 65535
-                image = torch.from_numpy(picture.pixels.astype("float32") / top).permute(2, 0, 1)[None]
+                image = torch.from_numpy(read_image(path).float_pixels()).permute(2, 0, 1)[None]
                 yield Batch(image, image, torch.tensor([label]))
 
     return mean_priors(model, batches())

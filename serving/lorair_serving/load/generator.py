@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from lorair.degradations import degrade, to_uint8
-from lorair.images import tile_starts
+from lorair.images import read_image, tile_starts
 from lorair.inference import Runtime, pad_reflected, tensor_from_pixels
 from lorair.model import Routing
 from lorair_serving.client import AsyncClient
@@ -96,8 +96,7 @@ def payloads(
     """PNG files of every photograph, size (height, width) and degradation, in random order."""
     made = []
     for index, path in enumerate(photographs):
-        with Image.open(path) as file:
-            photograph = file.convert("RGB")
+        photograph = Image.fromarray(read_image(path).uint8_pixels())
         for height, width in sizes:
             clean = np.asarray(photograph.resize((width, height), Image.Resampling.LANCZOS), np.float32) / 255
             for kind in kinds:

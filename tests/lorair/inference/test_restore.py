@@ -12,7 +12,6 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-import lorair.images.files
 import lorair.inference.runtime
 from lorair.cli.restore import restore as restore_command
 from lorair.errors import LorairError, RuntimeUnavailableError

@@ -13,7 +13,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from lorair.errors import ImageError
-from lorair.images.files import Picture, picture_from_samples, read_image, samples_from_picture, write_image
+from lorair.images import Picture, picture_from_samples, read_image, samples_from_picture, write_image
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ORIENTATION = ExifTags.Base.Orientation
@@ -232,7 +232,7 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
         "truncated_png16": (png_file(2, noise(3, np.uint16))[:-4000], "truncated"),
         "bomb": (bomb[:29] + struct.pack(">I", crc) + bomb[33:], "too many pixels"),
         "frames": (frames.getvalue(), "2 frames"),
-        "floats": (floats.getvalue(), "kind F"),
+        "floats": (floats.getvalue(), "floating-point samples of 32 bits"),
         "cmyk16": (cmyk16.getvalue(), "16-bit"),
         "white_is_zero16": (white_is_zero.getvalue(), "16-bit"),
         "premultiplied16": (premultiplied.getvalue(), "straight alpha"),
