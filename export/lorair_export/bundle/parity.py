@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from lorair.images import read_image
 from lorair.inference import Runtime
 from lorair_export.errors import ParityError
 
@@ -70,7 +71,7 @@ def compare(
     Args:
         reference: what is right, normally torch.
         runtime: what is to be checked; its ``size_range`` bounds the sizes.
-        photographs: image files that Pillow reads, at least one; scaled and cropped to size.
+        photographs: image files, at least one; scaled and cropped to size.
         batch: images per call; different photographs where there are enough.
         pinned: the degradation that both restore, None to let each route.
         shape: the one height and width that the runtime takes, None for any in its ``size_range``.
@@ -123,9 +124,8 @@ def parity_sizes(size_range: tuple[int, int] | None) -> list[tuple[int, int]]:
 
 def photograph_at(path: Path, height: int, width: int) -> Tensor:
     """A photograph scaled and centre-cropped to float32 ``[3, height, width]`` in [0, 1]."""
-    with Image.open(path) as image:
-        pixels = np.asarray(ImageOps.fit(image.convert("RGB"), (width, height)))
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 255
+    pixels = ImageOps.fit(Image.fromarray(read_image(path).uint8_pixels()), (width, height))
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
 
 
 def psnr_db(expected: Tensor, restored: Tensor) -> float:
