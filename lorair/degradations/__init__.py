@@ -8,13 +8,16 @@ the image's size.
 from lorair.degradations.fields import FloatImage, to_uint8
 from lorair.degradations.files import contact_sheet, degrade_file, severity_from
 from lorair.degradations.kinds import DEGRADATIONS, degrade, severities
+from lorair.degradations.mixtures import degrade_by, draw_mixture
 
 __all__ = [
     "DEGRADATIONS",
     "FloatImage",
     "contact_sheet",
     "degrade",
+    "degrade_by",
     "degrade_file",
+    "draw_mixture",
     "severities",
     "severity_from",
     "to_uint8",

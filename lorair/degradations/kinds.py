@@ -6,10 +6,13 @@ from typing import Final
 
 import numpy as np
 
-from lorair.degradations.camera import add_noise, blur_motion, compress_jpeg, darken
+from lorair.degradations.blur import blur
+from lorair.degradations.camera import add_noise, compress_jpeg, darken
 from lorair.degradations.fields import FloatImage, to_uint8
-from lorair.degradations.occlusion import cast_shadow, cut_holes
-from lorair.degradations.weather import add_haze, add_rain, add_raindrops, add_snow
+from lorair.degradations.haze import add_haze
+from lorair.degradations.occlusion import add_raindrops, cast_shadow, cut_holes
+from lorair.degradations.rain import add_rain
+from lorair.degradations.snow import add_snow
 
 DEGRADATIONS: Final[dict[str, Callable[..., FloatImage]]] = {
     "noise": add_noise,
@@ -18,7 +21,7 @@ DEGRADATIONS: Final[dict[str, Callable[..., FloatImage]]] = {
     "snow": add_snow,
     "low_light": darken,
     "jpeg": compress_jpeg,
-    "blur": blur_motion,
+    "blur": blur,
     "raindrop": add_raindrops,
     "shadow": cast_shadow,
     "hole": cut_holes,

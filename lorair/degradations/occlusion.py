@@ -1,4 +1,4 @@
-"""What hides a part of an image: shadows and holes."""
+"""What hides a part of an image: raindrops on the lens, shadows and holes."""
 
 import math
 
@@ -6,6 +6,30 @@ import cv2
 import numpy as np
 
 from lorair.degradations.fields import FloatImage, clip, uniform
+
+
+def add_raindrops(
+    image: FloatImage,
+    rng: np.random.Generator,
+    *,
+    cover: float | None = None,
+    radius: float | None = None,
+) -> FloatImage:
+    """Put drops on the pane in front of the lens: each shows the scene behind it small, upside down and out of focus.
+
+    A drop is a disc joined with an ellipse, darker by 0.3 towards its edge. Drops fall until they would cover the
+    share `cover` of the image if none overlapped, by default U(0.05, 0.25); `radius` in pixels is drawn for each drop,
+    by default from U(6, 30).
+    """
+    cover = uniform(rng, 0.05, 0.25) if cover is None else cover
+    height, width = image.shape[:2]
+    result = image.copy()
+    left = cover * height * width
+    while left > 0:
+        size = uniform(rng, 6, 30) if radius is None else radius
+        left -= math.pi * size**2
+        _add_drop(result, image, rng, size)
+    return clip(result)
 
 
 def cast_shadow(
@@ -66,3 +90,22 @@ def _paint_stroke(mask: np.ndarray, rng: np.random.Generator) -> None:
         ahead = point + side * uniform(rng, 0.05, 0.3) * np.array([math.cos(direction), math.sin(direction)])
         cv2.line(mask, tuple(point.astype(int).tolist()), tuple(ahead.astype(int).tolist()), (1.0,), thickness)
         point = ahead
+
+
+def _add_drop(result: FloatImage, scene: FloatImage, rng: np.random.Generator, radius: float) -> None:
+    """Draw one drop into `result`, at a random place."""
+    height, width = scene.shape[:2]
+    x, y = uniform(rng, 0, width), uniform(rng, 0, height)
+    reach = math.ceil(1.4 * radius) + 2
+    columns = np.arange(max(0, int(x) - reach), min(width, int(x) + reach + 1), dtype=np.float32)
+    rows = np.arange(max(0, int(y) - reach), min(height, int(y) + reach + 1), dtype=np.float32)
+    across, down = np.meshgrid((columns - x) / radius, (rows - y) / radius)
+    stretch = uniform(rng, 1.1, 1.4)
+    distance = np.minimum(np.hypot(across, down), np.hypot(across * 1.2, (down - 0.2) / (stretch - 0.2)))
+    alpha = np.clip((1 - distance) * radius / 2 + 0.5, 0, 1)[..., None]
+    wide = uniform(rng, 2, 4) * radius
+    seen = cv2.remap(scene, x - wide * across, y - wide * down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    seen = cv2.GaussianBlur(seen, (0, 0), max(0.5, radius / 10))
+    edge = np.clip(distance, 0, 1)[..., None] ** 4
+    part = result[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
+    part += alpha * (seen * (1 - np.float32(0.3) * edge) - part)

@@ -9,22 +9,29 @@ from lorair.data import PhotographFolder, ValidationPairs
 from lorair.evaluation.metrics import psnr
 from lorair.photographs import examples
 
+SEVERITIES = {
+    "noise": {"sigma": 25},
+    "rain": {"layers": 3},
+    "haze": {"beta": 1.5},
+    "snow": {"threshold": 2},
+    "low_light": {"gamma": 2.5},
+    "jpeg": {"quality": 15},
+}
+
 
 @pytest.fixture(scope="module")
 def gains():
     """Mean gain in dB on crops of the example photographs, by degradation named to the model."""
     model = lorair.load(device="cpu")
     photographs = PhotographFolder(examples()[0].parent)
-    found: dict[str, list[float]] = {}
-    for severity in ({}, {"noise": {"sigma": 25}}):
-        names = tuple(severity) or model.degradations
-        pairs = ValidationPairs(photographs, names, crop=192, severity=severity)
-        for index in range(len(pairs)):
-            degraded, clean, label = pairs[index]
-            name = names[int(label)]
-            with torch.inference_mode():
-                gain = psnr(model(degraded, name), clean) - psnr(degraded, clean)
-            found.setdefault("sigma 25" if severity else name, []).append(float(gain))
+    pairs = ValidationPairs(photographs, model.degradations, crop=192, severity=SEVERITIES)
+    found: dict[str, list[float]] = {name: [] for name in model.degradations}
+    for index in range(len(pairs)):
+        degraded, clean, label = pairs[index]
+        name = model.degradations[int(label)]
+        with torch.inference_mode():
+            gain = psnr(model(degraded, name), clean) - psnr(degraded, clean)
+        found[name].append(float(gain))
     return {name: sum(values) / len(values) for name, values in found.items()}
 
 
@@ -36,10 +43,9 @@ def test_it_carries_all_that_restoring_needs():
     checkpoint = read_checkpoint("default")
     assert checkpoint.clip is None
     assert checkpoint.mean_priors is not None
-    assert checkpoint.training["photographs"] == 153
 
 
-@pytest.mark.parametrize(("name", "least"), [("sigma 25", 3), ("rain", 2), ("haze", 2), ("snow", 2), ("low_light", 2)])
+@pytest.mark.parametrize(("name", "least"), [("noise", 3), ("rain", 2), ("haze", 2), ("snow", 2), ("low_light", 2)])
 def test_it_improves(gains, name, least):
     assert gains[name] > least
 
