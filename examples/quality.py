@@ -1,49 +1,130 @@
-"""PSNR of a checkpoint on degraded photographs: as they come, without experts, routed, and with the degradation named.
+"""What a model does to photographs of 8 kinds of degradation at 3 severities, and to clean ones.
 
-python examples/quality.py PHOTOS [CHECKPOINT]
+python examples/quality.py PHOTOS [--model CHECKPOINT] [--limit 48] [--json FILE]
+
+PHOTOS holds the photographs that `lorair/weights/photographs.tsv` marks `val`, of packages that were never trained on.
+The degradations are those of quality_recipes.py, apart from training's. PSNR in dB over the middle 256 pixels; `worse`
+is the share of images whose PSNR fell by more than 0.1 and by more than 1 dB, routed.
 """
 
-import sys
-from collections import defaultdict
+import argparse
+import csv
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 
+import numpy as np
 import torch
+from PIL import Image
+from quality_recipes import RECIPES
+from torch import Tensor
 
 import lorair
-from lorair.data import PhotographFolder, ValidationPairs
 from lorair.evaluation import psnr
 
+SEVERITIES = ("mild", "middle", "strong")
+SIDE = 256
+REDUCED = 384  # the short side of a photograph before the crop
 
-def main() -> None:
-    photographs = PhotographFolder(Path(sys.argv[1]))
-    model = lorair.load(*sys.argv[2:3])
-    print(f"{len(photographs)} photographs, at most 512 pixels a side, PSNR in dB\n")
-    print("| degradation | input | without experts | routed | named | router right |")
-    print("|---|---|---|---|---|---|")
-    for name, figures in quality(model, ValidationPairs(photographs, model.degradations)).items():
-        print(f"| {name} | " + " | ".join(f"{value:.2f}" for value in figures) + " |")
-    fixed = ValidationPairs(photographs, ("noise",), severity={"noise": {"sigma": 25}})
-    print("| noise, sigma 25 | " + " | ".join(f"{value:.2f}" for value in quality(model, fixed)["noise"]) + " |")
+
+@dataclass(frozen=True)
+class Measured:
+    """An image's PSNR as it came, restored by the router and with its degradation named, and what the router saw."""
+
+    photograph: str
+    kind: str
+    severity: str
+    input: float
+    routed: float
+    named: float | None
+    seen: str
+
+
+def photographs(folder: Path, limit: int) -> list[Path]:
+    """The held-out photographs, at most `limit`, evenly from all packages."""
+    table = Path(lorair.__file__).parent / "weights" / "photographs.tsv"
+    with table.open(encoding="utf-8") as file:
+        names = [row["file"] for row in csv.DictReader(file, delimiter="\t") if row["split"] == "val"]
+    limit = min(limit, len(names))
+    return [folder / names[index * len(names) // limit] for index in range(limit)]
+
+
+def middle(path: Path) -> np.ndarray:
+    """The middle of a photograph, float32 [SIDE, SIDE, 3], after it was reduced."""
+    image = Image.open(path).convert("RGB")
+    scale = REDUCED / min(image.size)
+    image = image.resize([round(side * scale) for side in image.size], Image.Resampling.LANCZOS)
+    left, top = ((side - SIDE) // 2 for side in image.size)
+    return np.asarray(image.crop((left, top, left + SIDE, top + SIDE)), np.float32) / np.float32(255)
+
+
+def tensor(image: np.ndarray) -> Tensor:
+    """[H, W, 3] -> [1, 3, H, W], rounded to 8 bits."""
+    levels = np.rint(image.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
+    return torch.from_numpy(levels).permute(2, 0, 1)[None].contiguous()
 
 
 @torch.inference_mode()
-def quality(model: lorair.LoRAIR, pairs: ValidationPairs) -> dict[str, list[float]]:
-    """By degradation the mean over photographs of the table's columns."""
-    figures: defaultdict[str, list[list[float]]] = defaultdict(list)
-    for index in range(len(pairs)):
-        degraded, clean, label = pairs[index]
-        name = pairs.degradations[int(label)]
-        routing, pinned = model.route(degraded), model.pin(name)
-        restored = (
-            degraded,
-            model.restorer(degraded, routing.prior, torch.zeros_like(routing.gates)),
-            model.restorer(degraded, routing.prior, routing.gates),
-            model.restorer(degraded, pinned.prior, pinned.gates),
-        )
-        right = bool(routing.gates.argmax() == model.degradations.index(name))
-        figures[name].append([*(float(psnr(image, clean)) for image in restored), float(right)])
-    return {name: [fmean(column) for column in zip(*rows, strict=True)] for name, rows in figures.items()}
+def measure(model: lorair.LoRAIR, path: Path, kind: str, severity: int) -> Measured:
+    clean = middle(path)
+    rng = np.random.default_rng((severity, zlib.crc32(f"{path.name} {kind}".encode())))
+    degraded = tensor(clean if kind == "clean" else RECIPES[kind](clean, severity, rng))
+    target, routing = tensor(clean), model.route(degraded)
+
+    def restored(prior: Tensor, gates: Tensor) -> float:
+        return min(float(psnr(model.restorer(degraded, prior, gates).clamp(0, 1), target)), 60.0)
+
+    pinned = model.pin(kind) if kind in model.degradations else None
+    return Measured(
+        photograph=path.name,
+        kind=kind,
+        severity="" if kind == "clean" else SEVERITIES[severity],
+        input=min(float(psnr(degraded, target)), 60.0),
+        routed=restored(routing.prior, routing.gates),
+        named=None if pinned is None else restored(pinned.prior, pinned.gates),
+        seen=model.degradations[int(routing.gates.argmax())],
+    )
+
+
+def row(name: str, images: Sequence[Measured], known: bool) -> str:
+    fell = [image.input - image.routed for image in images]
+    worse = "/".join(f"{100 * fmean(loss > least for loss in fell):.0f}" for least in (0.1, 1))
+    named = f"{fmean(image.named for image in images if image.named is not None):.2f}" if known else ""
+    right = f"{fmean(image.seen == image.kind for image in images):.2f}" if known else ""
+    means = f"{fmean(image.input for image in images):.2f} | {fmean(image.routed for image in images):.2f}"
+    return f"| {name} | {means} | {named} | {worse} | {right} |"
+
+
+def report(measured: Sequence[Measured], known: Sequence[str]) -> str:
+    lines = ["| | input | routed | named | worse, % | router right |", "|---|---|---|---|---|---|"]
+    for kind in RECIPES:
+        for severity in SEVERITIES:
+            cell = [image for image in measured if (image.kind, image.severity) == (kind, severity)]
+            lines.append(row(f"{kind}, {severity}", cell, kind in known))
+    lines.append(row("the model's degradations", [image for image in measured if image.kind in known], True))
+    lines.append(row("all degraded", [image for image in measured if image.kind != "clean"], False))
+    clean = [image.routed for image in measured if image.kind == "clean"]
+    lines.append(f"\nClean photographs: median {median(clean):.1f} dB, worst {min(clean):.1f}.")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photographs", type=Path)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--limit", type=int, default=48, help="number of photographs")
+    parser.add_argument("--json", type=Path, help="write every image's figures here")
+    options = parser.parse_args()
+    model = lorair.load(options.model, device="cpu")
+    paths = photographs(options.photographs, options.limit)
+    cells = [(kind, severity) for kind in RECIPES for severity in range(3)] + [("clean", 0)]
+    measured = [measure(model, path, kind, severity) for path in paths for kind, severity in cells]
+    if options.json:
+        options.json.write_text(json.dumps([asdict(image) for image in measured], indent=1), encoding="utf-8")
+    print(f"{len(paths)} photographs, {SIDE} pixels\n\n{report(measured, model.degradations)}")
 
 
 if __name__ == "__main__":
