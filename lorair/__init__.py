@@ -2,19 +2,28 @@
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
-__all__ = ["PRESETS", "LoRAIR", "ModelConfig", "__version__", "load"]
-
 if TYPE_CHECKING:
     from lorair.checkpoints import load
+    from lorair.inference import restore
     from lorair.model import PRESETS, LoRAIR, ModelConfig
 
-_HOME = {"PRESETS": "model", "ModelConfig": "model", "LoRAIR": "model", "load": "checkpoints"}
+    __version__: str
+
+__all__ = ["PRESETS", "LoRAIR", "ModelConfig", "__version__", "load", "restore"]
+
+# Imported when they are first used: `import lorair` and the programs' --help need no torch.
+_ROOMS = {"PRESETS": "model", "LoRAIR": "model", "ModelConfig": "model", "load": "checkpoints", "restore": "inference"}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'lorair' has no attribute {name!r}")
-    from importlib import import_module
+    from importlib import import_module, metadata
 
-    return getattr(import_module(f"lorair.{_HOME[name]}"), name)
+    if name == "__version__":
+        return metadata.version("lorair")
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'lorair' has no attribute {name!r}")
+    return getattr(import_module(f"lorair.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -125,15 +125,30 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def load(path: str | Path = DEFAULT, device: str = "auto", clip_weights: str | Path | None = None) -> LoRAIR:
-    """Load a checkpoint as a model ready to restore.
+    """Load a checkpoint as a model that is ready to restore: in evaluation mode, its parameters float32.
+
+    Example:
+        >>> import lorair, torch
+        >>> model = lorair.load(device="cpu")
+        >>> model.degradations
+        ('noise', 'rain', 'haze', 'snow', 'low_light', 'jpeg')
+        >>> with torch.inference_mode():
+        ...     restored = model(torch.rand(1, 3, 48, 64))
+        >>> restored.shape
+        torch.Size([1, 3, 48, 64])
 
     Args:
         path: ``*.pt``, ``*.safetensors``, or ``default`` for the small demonstration model inside the package.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N``.
-        clip_weights: local file of the CLIP weights that the checkpoint refers to; None lets open_clip find them.
+        device: ``auto`` (a GPU where torch sees one), ``cpu``, ``cuda`` or ``cuda:N``.
+        clip_weights: local file of the CLIP weights that the checkpoint refers to; None lets open_clip find them,
+            which may download them.
+
+    Returns:
+        A module of floating images ``[B, 3, H, W]`` in [0, 1], of any size; see :meth:`LoRAIR.forward`.
 
     Raises:
-        CheckpointError: see :func:`read_checkpoint`; or the weights do not fit the configuration.
+        CheckpointError: the file is missing, truncated, foreign, of a newer format, or holds code; or its weights do
+            not fit its configuration.
         RuntimeUnavailableError: the device is not there.
     """
     target = resolve_device(device)

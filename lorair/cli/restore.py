@@ -1,39 +1,50 @@
 """The command `lorair restore`."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from lorair.cli.console import print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lorair.inference import FileRecord
 
+TILES, OUTPUTS, REPORT = "Large images", "Output files", "Report"
+
 
 def restore(
     inputs: Annotated[list[str], typer.Argument(help="Image files, folders, or quoted patterns.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder, or file of one.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder, or file for a single image.")] = None,
     model: Annotated[str, typer.Option(help="Checkpoint, bundle folder or server address.")] = "default",
-    degradation: Annotated[str | None, typer.Option(help="Its name, if you know it.")] = None,
-    tile: Annotated[int | None, typer.Option(min=1, help="Pixels; by default whole images.")] = None,
-    tile_overlap: Annotated[int, typer.Option(min=0, help="Pixels over which tiles blend.")] = 32,
+    degradation: Annotated[str | None, typer.Option(help="Degradation to assume; skips the router.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    suffix: Annotated[str | None, typer.Option(help="Added to the names of the outputs.")] = None,
-    ext: Annotated[str, typer.Option(help="Format of the outputs: auto, png, jpg, webp or tif.")] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo outputs that exist.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search subfolders too.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one line of JSON per file.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Restore again where the output exists.")] = False,
+    tile: Annotated[
+        int | None, typer.Option(min=1, help="Tile side in pixels; by default whole images.", rich_help_panel=TILES)
+    ] = None,
+    tile_overlap: Annotated[
+        int, typer.Option(min=0, help="Pixels over which tiles blend.", rich_help_panel=TILES)
+    ] = 32,
+    suffix: Annotated[
+        str | None, typer.Option(help="Added to the names of the outputs.", rich_help_panel=OUTPUTS)
+    ] = None,
+    ext: Annotated[str, typer.Option(help="Format: auto, png, jpg, webp or tif.", rich_help_panel=OUTPUTS)] = "auto",
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON per file.", rich_help_panel=REPORT)
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.", rich_help_panel=REPORT)] = False,
 ) -> None:
-    """Restore images; the model sees by itself what degraded each of them.
+    """Restore images; the model finds out what degraded each of them.
 
-    Without --output, NAME_restored appears beside each input. Bit depth, alpha, EXIF and ICC are kept.
-    Existing outputs are skipped, so an interrupted run is finished by repeating it.
+    Without --output, `NAME_restored` is written next to each input. Bit depth, alpha, EXIF and ICC are kept.
+    Existing outputs are skipped, so repeating an interrupted command completes it.
 
-    Exit codes: 0 all restored or skipped, 1 some files failed, 2 wrong usage, 3 the machine lacks something.
+    Exit codes: 0 all restored or skipped, 1 some files failed, 2 wrong usage, 3 device or package missing.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -43,7 +54,6 @@ def restore(
     jobs = plan_jobs(inputs, output, recursive, suffix, ext)
     runtime = open_runtime(model, device)
     console = Console(stderr=True)
-    show = _printer(console, json, quiet)
     hidden = quiet or json or not console.is_terminal
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=hidden, transient=True) as progress:
@@ -51,7 +61,10 @@ def restore(
 
         def done(record: "FileRecord") -> None:
             progress.advance(bar)
-            show(record)
+            if json:
+                print_json(record, indent=None)
+            elif record.status == "failed" or not quiet:
+                _say(console, _line(record))
 
         records = restore_files(runtime, jobs, degradation, tile, tile_overlap, overwrite, on_record=done)
     counts = Counter(record.status for record in records)
@@ -59,16 +72,6 @@ def restore(
         _say(console, _summary(counts))
     if counts["failed"]:
         raise typer.Exit(1)
-
-
-def _printer(console: "Console", json: bool, quiet: bool) -> "Callable[[FileRecord], None]":
-    def show(record: "FileRecord") -> None:
-        if json:
-            print(record.to_json(), flush=True)
-        elif record.status == "failed" or not quiet:
-            _say(console, _line(record))
-
-    return show
 
 
 def _line(record: "FileRecord") -> str:
@@ -81,7 +84,7 @@ def _line(record: "FileRecord") -> str:
 
 
 def _summary(counts: "Counter[str]") -> str:
-    skipped = f", {counts['skipped']} skipped (--overwrite redoes them)" if counts["skipped"] else ""
+    skipped = f", {counts['skipped']} skipped (--overwrite restores them again)" if counts["skipped"] else ""
     failed = f", {counts['failed']} failed" if counts["failed"] else ""
     return f"{counts['restored']} restored{skipped}{failed}"
 

@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
 from rich.table import Table
 
-from lorair import __version__
 from lorair.evaluation.evaluate import Score
 from lorair.evaluation.metrics import PROTOCOLS
 from lorair.evaluation.sheet import Sheet
@@ -78,7 +78,7 @@ def record_of(scores: Sequence[Score], settings: Mapping[str, Any], rows: Sequen
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "taken": datetime.now(UTC).isoformat(timespec="seconds"),
-        "lorair": __version__,
+        "lorair": version("lorair"),
         "settings": dict(settings),
         "protocols": {name: asdict(PROTOCOLS[name]) for name in dict.fromkeys(score.protocol for score in scores)},
         "tasks": [_plain(summary) for summary in summaries],

@@ -1,16 +1,9 @@
-"""Restoring with whatever runs the model: arrays, files, many files."""
+"""Restoring with whatever runs the model: images in memory, files, folders of files."""
 
 from lorair.inference.files import FileRecord, restore_files
 from lorair.inference.jobs import plan_jobs
-from lorair.inference.restore import (
-    ImageLike,
-    pad_reflected,
-    restore_arrays,
-    restore_picture,
-    restore_tensor,
-    tensor_from_pixels,
-    usable_tile,
-)
+from lorair.inference.pixels import ImageLike, pad_reflected, tensor_from_pixels
+from lorair.inference.restoration import restore, restore_picture, restore_tensor, usable_tile
 from lorair.inference.runtime import Runtime, open_runtime
 from lorair.inference.torch_runtime import SCHEME, TorchRuntime, images_together
 
@@ -24,7 +17,7 @@ __all__ = [
     "open_runtime",
     "pad_reflected",
     "plan_jobs",
-    "restore_arrays",
+    "restore",
     "restore_files",
     "restore_picture",
     "restore_tensor",

@@ -1,35 +1,36 @@
 """Restoring files: threads decode and encode while the runtime works, and every file gets a record."""
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from lorair.errors import LorairError
 from lorair.images import FORMATS_16BIT, Picture, format_of, read_image, write_image
 from lorair.inference.jobs import Job
-from lorair.inference.restore import Restoration, restore_picture, usable_tile
-
-if TYPE_CHECKING:
-    from lorair.inference.runtime import Runtime
+from lorair.inference.restoration import Restoration, restore_picture, usable_tile
+from lorair.inference.runtime import Runtime
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What became of a file.
+    """The outcome for one file.
 
     Attributes:
-        reason: why it was skipped or failed.
-        degradation: the one of the largest gate; ``gates`` has them all.
+        source: the image file.
+        target: the file that its restoration goes to.
+        status: ``waiting`` while it is being worked on.
+        reason: why it was skipped or failed, else null.
+        degradation: the one of the largest gate; null where nothing was restored.
+        gates: the share of each degradation's expert.
         seconds: the time in the runtime, without decoding and encoding.
-        notes: what went otherwise than asked, such as smaller tiles after running out of memory.
+        notes: where the outcome differs from what was asked, such as smaller tiles after running out of memory.
     """
 
     source: Path
@@ -41,10 +42,6 @@ class FileRecord:
     seconds: float | None = None
     notes: tuple[str, ...] = ()
 
-    def to_json(self) -> str:
-        """The record as one line of JSON."""
-        return json.dumps(asdict(self), default=str)
-
 
 @dataclass(frozen=True)
 class _Step:
@@ -55,7 +52,7 @@ class _Step:
 
 
 def restore_files(
-    runtime: "Runtime",
+    runtime: Runtime,
     jobs: Sequence[Job],
     degradation: str | None = None,
     tile: int | None = None,
@@ -121,14 +118,14 @@ def _ahead(
 
 
 def _attempt(stage: Callable[[_Step], _Step], step: _Step) -> _Step:
-    """Take a step unless its file is settled; whatever goes wrong is this file's failure alone."""
+    """Take a step unless its file is settled; whatever goes wrong is only this file's failure."""
     if step.record.status != "waiting":
         return step
     try:
         return stage(step)
     except Exception as error:
-        told = isinstance(error, (LorairError, OSError))
-        reason = str(error) if told else f"{type(error).__name__}: {error}"
+        explains_itself = isinstance(error, (LorairError, OSError))
+        reason = str(error) if explains_itself else f"{type(error).__name__}: {error}"
         return _Step(replace(step.record, status="failed", reason=reason))
 
 

@@ -1,8 +1,6 @@
 """LoRAIR: the router and the restorer together."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -11,24 +9,19 @@ from lorair.model.config import ModelConfig
 from lorair.model.restorer import Backend, Restorer
 from lorair.model.router import Router, Routing, pinned_routing
 
-if TYPE_CHECKING:
-    from lorair.inference import ImageLike
-
 
 @dataclass(frozen=True)
 class Descriptor:
     """What a caller must know of a model before using it.
 
-    ``size_multiple`` needs no care: images are padded to it and cropped back. Under ``tile_above`` pixels a side
-    an image is best restored whole; the channel attention sees ``local_window`` pixels, so tiles should be
-    at least that large, or the result differs from the whole image's.
+    ``size_multiple`` needs no care: images are padded to it and cropped back. The channel attention averages over
+    ``local_window`` pixels, None for the whole image: tiles smaller than that give another result than the whole image.
     """
 
     degradations: tuple[str, ...]
     size_multiple: int
     dtypes: tuple[str, ...]
     local_window: int | None
-    tile_above: int
     parameters: int
 
 
@@ -61,7 +54,6 @@ class LoRAIR(nn.Module):
             size_multiple=restorer.size_multiple,
             dtypes=("float32", "bfloat16"),
             local_window=restorer.local_window,
-            tile_above=2048,
             parameters=sum(p.numel() for p in self.parameters()),
         )
 
@@ -97,29 +89,10 @@ class LoRAIR(nn.Module):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
                 f"images must be floating [B, 3, H, W] in [0, 1]; got {images.dtype} {tuple(images.shape)} "
-                "(restore() takes 8- and 16-bit arrays)"
+                "(lorair.restore takes 8- and 16-bit arrays)"
             )
         routing = self.route(images) if degradation is None else self.pin(degradation, len(images))
         return self.restorer(images, routing.prior, routing.gates).clamp(0, 1)
-
-    def restore(
-        self,
-        images: "Sequence[ImageLike]",
-        degradation: str | None = None,
-        tile: int | None = None,
-        overlap: int = 32,
-    ) -> "list[ImageLike]":
-        """Restore 8- or 16-bit arrays [H, W, 3] or PIL images, of mixed sizes; each comes back as it came.
-
-        Args:
-            images: uint8 or uint16 arrays ``[H, W, 3]``, or PIL images.
-            degradation: a name of ``degradations``, or None to let the router see each image.
-            tile: side in pixels of overlapping tiles, None for whole images.
-            overlap: pixels that neighbouring tiles share.
-        """
-        from lorair.inference import TorchRuntime, restore_arrays
-
-        return restore_arrays(TorchRuntime(self), images, degradation=degradation, tile=tile, overlap=overlap)
 
     def extra_repr(self) -> str:
         top_k, backend = self.config.router.top_k, self.restorer.backend

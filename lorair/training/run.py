@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -13,7 +14,6 @@ import torch
 from rich.console import Console
 from torch import nn
 
-import lorair
 from lorair.checkpoints import Checkpoint, checkpoint_of, model_of, read_checkpoint, tensors_sha256, write_checkpoint
 from lorair.data import Batch, Batches
 from lorair.errors import TrainingError
@@ -206,7 +206,7 @@ class TrainingRun:
             measured = {kind: asdict(q) for kind, q in figures.items()}
         stages[name] = {"recipe": _plain(self.recipe[name]), "validation": measured}
         training = {
-            "lorair": lorair.__version__,
+            "lorair": version("lorair"),
             "torch": str(torch.__version__),
             "seed": self.seed,
             **self.data.facts,

@@ -21,7 +21,7 @@ from lorair_export.spec.routing_form import RoutingForm, graph_names, routing_fr
 from lorair_export.tensorrt.builder import EngineSpec
 
 from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
-from lorair.inference.restore import restore_arrays
+from lorair.inference import restore
 from lorair.inference.runtime import Runtime
 from lorair.inference.torch_runtime import TorchRuntime
 from lorair.model.router import Routing
@@ -82,8 +82,8 @@ def test_large_pictures_are_routed_whole(form_of, form):
     runtime = opened(exported)
     assert isinstance(runtime, Runtime) and runtime.size_range == (16, 160)
     pixels = np.random.default_rng(0).integers(0, 256, (210, 333, 3), np.uint8)
-    reference = restore_arrays(TorchRuntime(exported.model), [pixels], tile=160)[0]
-    restored = restore_arrays(runtime, [pixels])[0]
+    reference = restore([pixels], exported.model, tile=160)[0]
+    restored = restore([pixels], runtime)[0]
     assert np.abs(restored.astype(int) - reference).max() <= 1
     assert runtime.manifest.graph("router").size_range == ROUTER_SIZES
     assert runtime.route(torch.zeros(1, 3, 1, 40)) is None

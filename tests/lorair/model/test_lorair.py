@@ -1,14 +1,7 @@
-"""The model's interface: any size, named degradations, self-description, lazy imports."""
+"""The model's interface: any size, named degradations and self-description."""
 
-import subprocess
-import sys
-
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-
-import lorair
 
 
 @pytest.mark.parametrize("size", [(16, 16), (37, 50), (1, 1), (130, 9)])
@@ -43,20 +36,6 @@ def test_wrong_images_are_refused(make_model, images):
         make_model()(images)
 
 
-def test_arrays_and_pictures_of_mixed_sizes(make_model):
-    model = make_model()
-    rng = np.random.default_rng(0)
-    eight = rng.integers(0, 256, (20, 31, 3), dtype=np.uint8)
-    sixteen = rng.integers(0, 65536, (17, 12, 3), dtype=np.uint16)
-    picture = Image.fromarray(eight)
-    restored = model.restore([eight, sixteen, picture])
-    with torch.no_grad():
-        expected = model(torch.from_numpy(eight).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0)
-    assert np.array_equal(restored[0], (expected * 255).round().numpy().astype(np.uint8))
-    assert restored[1].dtype == np.uint16 and restored[1].shape == sixteen.shape
-    assert isinstance(restored[2], Image.Image) and np.array_equal(np.asarray(restored[2]), restored[0])
-
-
 def test_the_model_describes_itself(make_model):
     model = make_model()
     descriptor = model.descriptor
@@ -65,12 +44,3 @@ def test_the_model_describes_itself(make_model):
     assert descriptor.local_window == 48
     assert descriptor.parameters == sum(p.numel() for p in model.parameters())
     assert "degradations=('noise', 'rain', 'haze', 'snow'), top_k=1" in repr(model)
-
-
-def test_importing_is_light():
-    heavy = ("torch", "open_clip", "onnx", "tensorrt", "matplotlib", "cv2")
-    code = f"import sys, lorair; print([name for name in {heavy} if name in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
-    assert lorair.PRESETS["tiny"].degradations == ("noise", "rain", "haze", "snow", "low_light", "jpeg")
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        lorair.nothing  # noqa: B018

@@ -8,7 +8,7 @@ from lorair_serving.repository.service import Service
 from PIL import Image
 
 from lorair.errors import ImageError
-from lorair.inference.restore import restore_arrays
+from lorair.inference import restore
 from lorair.inference.torch_runtime import TorchRuntime
 from lorair.model.lorair import LoRAIR
 
@@ -41,7 +41,7 @@ def encoded(image: np.ndarray, format: str) -> np.ndarray:
 
 def test_pixels_are_restored_as_by_the_library(runtime):
     answer = Front(runtime, SERVICE).answer(ImageRequest(pixels=IMAGE))
-    expected = restore_arrays(runtime, [IMAGE], tile=64, overlap=16)[0]
+    expected = restore([IMAGE], runtime, tile=64, overlap=16)[0]
     assert np.array_equal(answer.pixels(), expected)
     assert answer.degradation == max(answer.gates, key=lambda name: answer.gates[name])
 

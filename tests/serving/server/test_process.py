@@ -24,7 +24,6 @@ from lorair_serving.server.process import running_server
 from PIL import Image
 
 import lorair
-from lorair.inference.restore import restore_arrays
 from lorair.inference.runtime import open_runtime
 from lorair.inference.torch_runtime import TorchRuntime
 
@@ -49,7 +48,9 @@ def expected(served_checkpoint):
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # the service has a process per core, and sums depend on the number of threads
         try:
-            return restore_arrays(runtime, [image], degradation, SERVICE.tile, SERVICE.overlap)[0]
+            return lorair.restore(
+                [image], runtime, degradation=degradation, tile=SERVICE.tile, overlap=SERVICE.overlap
+            )[0]
         finally:
             torch.set_num_threads(threads)
 
@@ -184,7 +185,7 @@ def test_runtime_is_opened_by_address(address, expected):
     runtime = open_runtime(f"triton://{address}/lorair")
     assert isinstance(runtime, TritonRuntime)
     for degradation in (None, "haze"):
-        restored = restore_arrays(runtime, [IMAGE], degradation)[0]
+        restored = lorair.restore([IMAGE], runtime, degradation=degradation)[0]
         assert np.array_equal(restored, expected(IMAGE, degradation))
 
 
