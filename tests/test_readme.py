@@ -21,7 +21,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 from typer.main import get_command
 
 import lorair
-from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.checkpoints import checkpoint_of, write_checkpoint
 from lorair.cli import app
 from lorair.photographs import examples
 

@@ -1,29 +1,23 @@
-"""Models at rest: our own format, and the published pair of files."""
+"""Models at rest: our own format, the published pair of files, and the model that either describes."""
 
-from lorair.checkpoints.checkpoint import (
-    DEFAULT,
-    FORMAT_VERSION,
-    Checkpoint,
-    checkpoint_of,
-    checkpoint_of_clip,
-    default_path,
-    load,
-    model_of,
-    read_checkpoint,
-    refer_to_clip,
-    tensors_sha256,
-    write_checkpoint,
-)
-from lorair.checkpoints.published import convert, restorer_name
+from lorair.checkpoints.checkpoint import Checkpoint, ClipReference, checkpoint_of, tensors_sha256
+from lorair.checkpoints.clip import checkpoint_of_clip, refer_to_clip
+from lorair.checkpoints.facts import CheckpointFacts, describe_checkpoint
+from lorair.checkpoints.files import DEFAULT, checkpoint_path, read_checkpoint, write_checkpoint
+from lorair.checkpoints.loading import load, model_of
+from lorair.checkpoints.published import convert
+from lorair.checkpoints.published_names import restorer_name
 
 __all__ = [
     "DEFAULT",
-    "FORMAT_VERSION",
     "Checkpoint",
+    "CheckpointFacts",
+    "ClipReference",
     "checkpoint_of",
     "checkpoint_of_clip",
+    "checkpoint_path",
     "convert",
-    "default_path",
+    "describe_checkpoint",
     "load",
     "model_of",
     "read_checkpoint",

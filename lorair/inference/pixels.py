@@ -4,14 +4,12 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from lorair.errors import LorairError
-from lorair.images import Picture, picture_from_samples, samples_from_picture
+from lorair.images import Picture, Samples, picture_from_samples, samples_from_picture
 
-Samples: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 ImageLike: TypeAlias = Samples | Image.Image
 PILLOW_MODES = ("L", "LA", "RGB", "RGBA", "I;16")
 
@@ -32,9 +30,9 @@ def pixels_from_tensor(image: Tensor, like: Picture) -> Samples:
         raise LorairError("the restored image holds values that are not finite; use a model of higher precision")
     if like.gray:
         image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    dtype = like.pixels.dtype
-    levels = image[0].float().clamp(0, 1).mul(np.iinfo(dtype).max).round()
-    return levels.permute(1, 2, 0).cpu().numpy().astype(dtype)
+    dtype = np.uint8 if like.pixels.dtype == np.uint8 else np.uint16
+    levels = image[0].float().clamp(0, 1).mul(np.iinfo(dtype).max).round().permute(1, 2, 0).cpu().numpy()
+    return levels.astype(np.uint8) if dtype is np.uint8 else levels.astype(np.uint16)
 
 
 def pad_reflected(image: Tensor, height: int, width: int | None = None) -> Tensor:

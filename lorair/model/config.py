@@ -1,10 +1,10 @@
 """What a model is made of: frozen dataclasses and named presets as plain data."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from lorair.plain_data import dataclass_from_dict
+from lorair.plain_data import dataclass_from_dict, dict_from_dataclass
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,9 @@ PRESETS: dict[str, ModelConfig] = {
 
 def config_to_dict(config: ModelConfig) -> dict[str, Any]:
     """Plain data (numbers, strings, lists, dicts) that :func:`config_from_dict` reads back."""
-    return _plain(asdict(config))
+    return dict_from_dataclass(config)
 
 
 def config_from_dict(data: Mapping[str, Any]) -> ModelConfig:
     """The inverse of :func:`config_to_dict`. ValueError names a field that is missing, unknown or of a wrong type."""
     return dataclass_from_dict(ModelConfig, data, "config")
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

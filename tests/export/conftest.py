@@ -14,7 +14,7 @@ from lorair_export.spec.precision import PRECISIONS, chosen_opset
 from lorair_export.spec.routing_form import RoutingForm
 from lorair_export.tensorrt.flavour import Flavour, find_tensorrt
 
-from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.checkpoints import checkpoint_of, write_checkpoint
 from lorair.model.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
 from lorair.model.lorair import LoRAIR
 from lorair.photographs import examples

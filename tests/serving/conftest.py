@@ -10,7 +10,7 @@ from lorair_serving.repository.writing import write_repository
 from lorair_serving.server.ports import Ports
 from lorair_serving.server.process import Server, running_server
 
-from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.checkpoints import checkpoint_of, write_checkpoint
 from lorair.model.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
 
 TILE = 64

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 import lorair
-from lorair.checkpoints import DEFAULT, default_path, load
+from lorair.checkpoints import checkpoint_path, load
 from lorair.inference import TorchRuntime
 from lorair.model import LoRAIR
 from lorair_export.bundle import (
@@ -88,7 +88,7 @@ def graph_manifest(model: LoRAIR, checkpoint: str | Path, folder: Path, spec: Gr
     """The manifest of a folder that holds a model's graphs and nothing else, its parity unchecked."""
     onnx, onnxruntime = require("onnx"), require("onnxruntime")
     inside, priors = spec.routing is RoutingForm.GRAPH, model.mean_priors
-    source = default_path() if str(checkpoint) == DEFAULT else Path(checkpoint)
+    source = checkpoint_path(checkpoint)
     return Manifest(
         runtime=OnnxRuntime.name,
         graphs=tuple(_graph(folder / f"{name}.onnx", spec) for name in graph_names(spec.routing, model.degradations)),

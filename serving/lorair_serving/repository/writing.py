@@ -9,7 +9,7 @@ from lorair_export.bundle import new_bundle, read_bundle
 from lorair_export.errors import ExportError
 from safetensors.torch import save_file
 
-from lorair.checkpoints import DEFAULT, default_path, read_checkpoint
+from lorair.checkpoints import checkpoint_path, read_checkpoint
 from lorair_serving.repository.config import (
     FRONT,
     Message,
@@ -61,7 +61,7 @@ def write_repository(
         if Path(source).is_dir():
             _write_bundle(Path(source), folder, service, backend)
         else:
-            _write_checkpoint(default_path() if source == DEFAULT else Path(source), folder, service)
+            _write_checkpoint(checkpoint_path(source), folder, service)
 
 
 def configs_of(repository: Path) -> dict[str, Message]:

@@ -19,7 +19,7 @@ from lorair_export.errors import ExportError, ParityError
 from lorair_export.runtimes.onnx_profile import milliseconds_by_part
 from lorair_export.runtimes.onnxruntime import OnnxRuntime
 
-from lorair.checkpoints.checkpoint import read_checkpoint
+from lorair.checkpoints import read_checkpoint
 from lorair.errors import RuntimeUnavailableError
 from lorair.inference.torch_runtime import TorchRuntime
 from lorair.model.config import PRESETS

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from lorair_export import cli
 
-from lorair.checkpoints.checkpoint import read_checkpoint, write_checkpoint
+from lorair.checkpoints import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from lorair_export.spec import GraphSpec, Lowering, chosen_lowering
 from lorair_export.spec.routing_form import RoutingForm, graph_names, routing_from
 from lorair_export.tensorrt.builder import EngineSpec
 
-from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.checkpoints import checkpoint_of, write_checkpoint
 from lorair.inference import restore
 from lorair.inference.runtime import Runtime
 from lorair.inference.torch_runtime import TorchRuntime

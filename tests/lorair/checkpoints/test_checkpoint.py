@@ -8,17 +8,17 @@ import open_clip
 import pytest
 import torch
 
-from lorair.checkpoints.checkpoint import (
+from lorair.checkpoints import (
     Checkpoint,
     checkpoint_of,
     checkpoint_of_clip,
+    describe_checkpoint,
     load,
     model_of,
     read_checkpoint,
     refer_to_clip,
     write_checkpoint,
 )
-from lorair.cli.info import checkpoint_facts
 from lorair.errors import CheckpointError
 from lorair.model.config import PRESETS, config_from_dict, config_to_dict
 
@@ -59,7 +59,7 @@ class Malicious:
 @pytest.mark.parametrize("wrap", [lambda bad: bad, lambda bad: {"format": bad}, lambda bad: {"params": {"x": bad}}])
 def test_code_is_never_run(tmp_path, wrap):
     torch.save(wrap(Malicious(tmp_path / "ran")), tmp_path / "bad.pt")
-    with pytest.raises(CheckpointError, match=r"bad\.pt: refused, it holds more than tensors"):
+    with pytest.raises(CheckpointError, match=r"bad\.pt: rejected, it holds more than tensors"):
         read_checkpoint(tmp_path / "bad.pt")
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "ran")))
     with pytest.raises(CheckpointError):
@@ -172,11 +172,16 @@ def test_clip_weights_by_reference(make_model, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_describes_itself(make_model, tmp_path):
-    write_checkpoint(tmp_path / "best.pt", checkpoint_of(make_model(), training={"seed": 3}))
-    facts = checkpoint_facts(tmp_path / "best.pt")
-    assert facts["degradations"] == "noise, rain, haze, snow"
-    assert facts["training"] == {"seed": 3}
-    assert facts["tower weights"] == "inside"
+    model = make_model()
+    write_checkpoint(tmp_path / "best.pt", checkpoint_of(model, training={"seed": 3}))
+    facts = describe_checkpoint(tmp_path / "best.pt")
+    assert facts.degradations == ("noise", "rain", "haze", "snow")
+    assert (facts.training, facts.clip, facts.accepts_degradation, facts.size_multiple) == ({"seed": 3}, None, True, 4)
+    counts = facts.parameters
+    experts = [p.numel() for name, p in model.named_parameters() if name.rsplit(".")[-1] in ("a", "b")]
+    assert counts.experts == sum(experts)
+    assert counts.router == sum(p.numel() for p in model.router.parameters())
+    assert counts.restorer == sum(p.numel() for p in model.restorer.parameters()) - sum(experts)
 
 
 def test_configuration_errors_say_where(small_config):

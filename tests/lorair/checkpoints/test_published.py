@@ -9,8 +9,7 @@ from lorair_export.bench.published import PublishedRestorer, published_params
 from PIL import Image
 from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from lorair.checkpoints.checkpoint import load, model_of, write_checkpoint
-from lorair.checkpoints.published import convert
+from lorair.checkpoints import convert, load, model_of, write_checkpoint
 from lorair.errors import CheckpointError
 from lorair.model.experts import gates_from_logits
 from lorair.model.router import CLIP_MEAN, CLIP_STD

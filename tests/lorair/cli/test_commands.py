@@ -1,13 +1,12 @@
 """Exit codes and messages of the command `lorair`."""
 
-import json
 import shutil
 from importlib.metadata import version
 
 import pytest
 import torch
 
-from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.checkpoints import CheckpointFacts, checkpoint_of, refer_to_clip, write_checkpoint
 from lorair.cli import console
 
 
@@ -22,12 +21,18 @@ def lorair(run_command, capsys):
     return run
 
 
-def test_info(lorair, make_model, tmp_path):
+def test_info(lorair, make_model, read_json, tmp_path):
     write_checkpoint(tmp_path / "best.pt", checkpoint_of(make_model(), training={"steps": 5}))
     code, out, _ = lorair("info", tmp_path / "best.pt")
     assert code == 0 and "noise, rain, haze, snow" in out and "steps 5" in out and out.count("\n") == 10
     code, out, _ = lorair("info", tmp_path / "best.pt", "--json")
-    assert code == 0 and json.loads(out)["training"] == {"steps": 5}
+    facts = read_json(CheckpointFacts, out)
+    assert code == 0 and facts["training"] == {"steps": 5}
+    assert facts["degradations"] == ["noise", "rain", "haze", "snow"]
+    assert facts["parameters"]["experts"] > 0 and facts["restorer"]["encoder_blocks"] == [1, 2]
+    write_checkpoint(tmp_path / "named.pt", refer_to_clip(checkpoint_of(make_model()), "ViT-L-14-336/openai"))
+    code, out, _ = lorair("info", tmp_path / "named.pt", "--json")
+    assert read_json(CheckpointFacts, out)["clip"]["tag"] == "openai"
 
 
 def test_bad_checkpoints_end_with_one_sentence(lorair, tmp_path):

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import lorair
 import lorair.settings
-from lorair.checkpoints.checkpoint import checkpoint_of, write_checkpoint
+from lorair.checkpoints import checkpoint_of, write_checkpoint
 from lorair.cli.evaluate import evaluate as evaluate_command
 from lorair.data import BenchmarkPair, PhotographFolder, ValidationPairs
 from lorair.evaluation import FolderPairs, PhotographPairs, evaluate

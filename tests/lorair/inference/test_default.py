@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import lorair
-from lorair.checkpoints.checkpoint import default_path, read_checkpoint
+from lorair.checkpoints import checkpoint_path, read_checkpoint
 from lorair.data import PhotographFolder, ValidationPairs
 from lorair.evaluation.metrics import psnr
 from lorair.photographs import examples
@@ -36,7 +36,7 @@ def gains():
 
 
 def test_it_is_small():
-    assert default_path().stat().st_size <= 10e6
+    assert checkpoint_path().stat().st_size <= 10e6
 
 
 def test_it_carries_all_that_restoring_needs():

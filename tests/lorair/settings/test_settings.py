@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from typer.main import get_command
 
-from lorair.checkpoints.checkpoint import read_checkpoint
+from lorair.checkpoints import read_checkpoint
 from lorair.cli import app
 from lorair.data import CropShapes
 from lorair.data.layout import find_pairs

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from lorair.checkpoints.checkpoint import checkpoint_of, read_checkpoint
+from lorair.checkpoints import checkpoint_of, read_checkpoint
 from lorair.data import Batch, CropShapes, DegradedBatches, PhotographFolder, ValidationPairs
 from lorair.errors import TrainingError
 from lorair.evaluation.metrics import psnr

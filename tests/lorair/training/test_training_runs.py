@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lorair.checkpoints.checkpoint import read_checkpoint
+from lorair.checkpoints import read_checkpoint
 from lorair.model.config import config_to_dict
 
 SCRIPT = Path(__file__).with_name("forked_runs.py")

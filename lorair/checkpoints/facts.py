@@ -1,0 +1,84 @@
+"""What a checkpoint says of itself, as a record."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorair.checkpoints.checkpoint import Checkpoint, ClipReference
+from lorair.checkpoints.files import FORMAT_VERSION, read_checkpoint
+from lorair.model import RestorerConfig, RouterConfig
+
+
+@dataclass(frozen=True)
+class ParameterCounts:
+    """How many numbers a checkpoint holds.
+
+    Attributes:
+        restorer: of the U-Net without its experts.
+        experts: of all low-rank experts together.
+        router: of the router; without the tower's where the checkpoint only refers to them.
+    """
+
+    restorer: int
+    experts: int
+    router: int
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """What a checkpoint says of itself.
+
+    Attributes:
+        checkpoint: its path, or ``default``.
+        format_version: of the file's format.
+        degradations: the names that the router tells apart, one expert each.
+        parameters: how many numbers it holds.
+        clip: where the CLIP tower's weights come from; null where the checkpoint holds them.
+        accepts_degradation: whether a degradation can be named instead of routed, which needs mean priors.
+        size_multiple: images are padded to a multiple of it, and cropped back.
+        router: its configuration.
+        restorer: its configuration; ``local_window`` is in pixels, null for the whole image.
+        training: how the weights came about and what was measured of them, as far as is known.
+    """
+
+    checkpoint: str
+    format_version: int
+    degradations: tuple[str, ...]
+    parameters: ParameterCounts
+    clip: ClipReference | None
+    accepts_degradation: bool
+    size_multiple: int
+    router: RouterConfig
+    restorer: RestorerConfig
+    training: Mapping[str, object]
+
+
+def describe_checkpoint(path: str | Path) -> CheckpointFacts:
+    """Read a checkpoint and say what it is.
+
+    Args:
+        path: ``*.pt``, ``*.safetensors``, or ``default``.
+
+    Raises:
+        CheckpointError: see :func:`read_checkpoint`.
+    """
+    checkpoint = read_checkpoint(path)
+    return CheckpointFacts(
+        checkpoint=str(path),
+        format_version=FORMAT_VERSION,
+        degradations=checkpoint.config.degradations,
+        parameters=_parameters(checkpoint),
+        clip=checkpoint.clip,
+        accepts_degradation=checkpoint.mean_priors is not None,
+        size_multiple=checkpoint.config.restorer.size_multiple,
+        router=checkpoint.config.router,
+        restorer=checkpoint.config.restorer,
+        training=checkpoint.training,
+    )
+
+
+def _parameters(checkpoint: Checkpoint) -> ParameterCounts:
+    sizes = {name: tensor.numel() for name, tensor in checkpoint.state.items()}
+    experts = sum(size for name, size in sizes.items() if name.endswith((".a", ".b")))
+    restorer = sum(size for name, size in sizes.items() if name.startswith("restorer."))
+    return ParameterCounts(restorer - experts, experts, sum(sizes.values()) - restorer)
