@@ -41,13 +41,15 @@ def needs_opencv(data: bytes, image: Image.Image) -> bool:
 def decode_by_opencv(data: bytes, image: Image.Image, orientation: int) -> Samples:
     """Upright samples [H, W, C] of 8 or 16 bits, C being gray, gray and alpha, RGB or RGBA.
 
-    Pillow has loaded ``image`` from the same ``data``, so the file is whole; OpenCV reads the pixels again.
+    ``image`` is ``data`` opened by Pillow, which decodes it too, where it can, because OpenCV makes up the rest of a
+    file that was cut short.
     """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         _check_layout(image)
         if is_planar(image):
             return upright(np.stack([_decode(plane) for plane in planes_of(data, image)], axis=2), orientation)
         orientation = 1  # OpenCV turns a TIFF upright by itself, a PNG not
+    image.load()
     samples = _decode(data)
     if samples.dtype != np.uint16:
         raise _unsupported()

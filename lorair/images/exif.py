@@ -3,7 +3,7 @@
 import struct
 from typing import IO, Final
 
-from PIL import ExifTags, Image, PngImagePlugin
+from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
 
 EXIF_PREFIX: Final = b"Exif\0\0"
 TURNED_SIDES: Final = (5, 6, 7, 8)
@@ -25,14 +25,19 @@ _SIDES: Final = (
 
 
 def orientation_of(image: Image.Image, file: IO[bytes]) -> int:
-    """The orientation, 1 to 8, of an opened image, decoding no pixels unless what says it comes after them."""
+    """The orientation, 1 to 8, of an opened image, decoding no pixels unless what says it comes after them.
+
+    To be asked before they are decoded: Pillow turns a TIFF upright then, and forgets that it did.
+    """
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.tag_v2.get(_BASE.Orientation, 1)
     if isinstance(image, PngImagePlugin.PngImageFile) and _ends_with_pixels(file):
         return Image.Image.getexif(image).get(_BASE.Orientation, 1)
     return image.getexif().get(_BASE.Orientation, 1)
 
 
 def upright_exif(image: Image.Image) -> bytes:
-    """The EXIF block of a loaded image once it is turned upright; empty where there is none.
+    """The EXIF block of an image once it is turned upright; empty where there is none.
 
     It is the file's, byte for byte but for the orientation and the sides that turning exchanges. That of a TIFF file,
     whose directory is that of the pixels too, is written anew.

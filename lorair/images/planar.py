@@ -45,6 +45,8 @@ def planes_of(data: bytes, image: TiffImagePlugin.TiffImageFile) -> list[bytes]:
     kind = "Tile" if TIFF_TAG["TileOffsets"] in tags else "Strip"
     offsets, lengths = tags[TIFF_TAG[f"{kind}Offsets"]], tags[TIFF_TAG[f"{kind}ByteCounts"]]
     parts = [slice(i * len(offsets) // channels, (i + 1) * len(offsets) // channels) for i in range(channels)]
+    if max(offset + length for offset, length in zip(offsets, lengths, strict=True)) > len(data):
+        raise ImageError("damaged: the file is truncated")
     files: list[bytes] = []
     for part in parts:
         own = {TIFF_TAG[f"{kind}Offsets"]: offsets[part], TIFF_TAG[f"{kind}ByteCounts"]: lengths[part]}

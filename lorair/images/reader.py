@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
 from lorair.errors import ImageError
 from lorair.images.decoders import check_tiff, decode_by_opencv, needs_opencv, upright
@@ -57,10 +57,11 @@ def decode_image(data: bytes, max_pixels: int | None = None) -> Picture:
     """
     if not data:
         raise ImageError("the file is empty")
-    with _opened(io.BytesIO(data)) as image:
+    file = io.BytesIO(data)
+    with _opened(file) as image:
         if max_pixels is not None and image.width * image.height > max_pixels:
             raise ImageError(f"{image.width} x {image.height} pixels are more than the {max_pixels} allowed")
-        return _decoded(data, image)
+        return _decoded(data, image, orientation_of(image, file))
 
 
 @contextmanager
@@ -86,16 +87,12 @@ def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
         raise ImageError(f"damaged: {error}") from error
 
 
-def _decoded(data: bytes, image: Image.Image) -> Picture:
-    format, by_opencv = str(image.format), needs_opencv(data, image)
-    orientation = image.tag_v2.get(ExifTags.Base.Orientation, 1) if format == "TIFF" else 1
-    image.load()
-    exif = image.getexif()
-    if format != "TIFF":
-        orientation = exif.get(ExifTags.Base.Orientation, 1)
-    if by_opencv:
+def _decoded(data: bytes, image: Image.Image, orientation: int) -> Picture:
+    format = str(image.format)
+    if needs_opencv(data, image):
         samples, icc = decode_by_opencv(data, image, orientation), image.info.get("icc_profile") or b""
     else:
+        image.load()
         converted, icc = _gray_or_rgb(image, data)
         # Pillow has turned a TIFF by now.
         samples = upright(cast("Uint8Image", np.asarray(converted)), 1 if format == "TIFF" else orientation)
