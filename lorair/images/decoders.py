@@ -78,7 +78,7 @@ def _decode(data: bytes) -> Samples:
         samples = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise _unsupported() from error
-    if samples is None or samples.dtype not in (np.uint8, np.uint16):
+    if samples is None or samples.dtype.name not in ("uint8", "uint16"):
         raise _unsupported()
     return cast("Samples", samples)
 

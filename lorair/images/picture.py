@@ -1,13 +1,14 @@
 """An image in memory: its samples, and what its file said of it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Uint8Image = NDArray[np.uint8]
 Float32Image = NDArray[np.float32]
-Samples = NDArray[np.uint8] | NDArray[np.uint16]
+Samples = NDArray[np.uint8 | np.uint16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,13 +40,13 @@ class Picture:
         return self.pixels.astype(np.float32) / np.float32(np.iinfo(self.pixels.dtype).max)
 
 
-def picture_from_samples(samples: Samples, exif: bytes = b"", icc: bytes = b"", format: str = "PNG") -> Picture:
+def picture_from_samples(samples: NDArray[Any], exif: bytes = b"", icc: bytes = b"", format: str = "PNG") -> Picture:
     """A picture of uint8 or uint16 samples ``[H, W]`` or ``[H, W, C]``: gray, gray and alpha, RGB or RGBA.
 
     Raises:
         ValueError: another dtype or shape.
     """
-    if samples.dtype not in (np.uint8, np.uint16) or samples.ndim not in (2, 3) or 0 in samples.shape:
+    if samples.dtype.name not in ("uint8", "uint16") or samples.ndim not in (2, 3) or 0 in samples.shape:
         got = f"{samples.dtype} {samples.shape}"
         raise ValueError(f"an image is uint8 or uint16 [H, W] or [H, W, C] and not empty; got {got}")
     if samples.ndim == 2:

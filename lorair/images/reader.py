@@ -1,7 +1,7 @@
 """The one image reader: a file, or its bytes -> an upright picture, or its size."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, cast
@@ -65,7 +65,7 @@ def decode_image(data: bytes, max_pixels: int | None = None) -> Picture:
 
 
 @contextmanager
-def _opened(file: IO[bytes]) -> Iterator[Image.Image]:
+def _opened(file: IO[bytes]) -> Generator[Image.Image]:
     try:
         with Image.open(file, formats=_READ) as image:
             if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -102,11 +102,10 @@ def _decoded(data: bytes, image: Image.Image, orientation: int) -> Picture:
 def _gray_or_rgb(image: Image.Image, data: bytes) -> tuple[Image.Image, bytes]:
     """The image in mode L, LA, RGB or RGBA, and the profile it is in then."""
     icc = image.info.get("icc_profile") or b""
+    if image.mode == "CMYK" and icc[16:20] != b"CMYK":
+        icc = b""  # a profile of other colours says nothing of these
     if image.mode == "LAB" or (image.mode == "CMYK" and icc):
-        converted = _srgb(image, icc)
-        if converted is not None:
-            return converted, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-        icc = b""
+        return _srgb(image, icc)
     if image.mode in _GRAY:
         _scale_transparent_level(image, data)
         return image.convert("LA" if image.has_transparency_data else "L"), icc
@@ -115,12 +114,13 @@ def _gray_or_rgb(image: Image.Image, data: bytes) -> tuple[Image.Image, bytes]:
     raise ImageError(f"pixels of kind {image.mode} are not supported; save it with 8 or 16 bits per channel")
 
 
-def _srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
-    """A CMYK or Lab image in sRGB; None for CMYK whose profile is of other colours, which says nothing of it."""
+def _srgb(image: Image.Image, icc: bytes) -> tuple[Image.Image, bytes]:
+    """A CMYK or Lab image in sRGB, and that profile."""
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     source = ImageCms.ImageCmsProfile(io.BytesIO(icc) if icc else ImageCms.createProfile("LAB"))
-    if image.mode == "CMYK" and source.profile.xcolor_space.strip() != "CMYK":
-        return None
-    return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+    assert converted is not None
+    return converted, srgb.tobytes()
 
 
 def _scale_transparent_level(image: Image.Image, data: bytes) -> None:

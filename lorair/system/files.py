@@ -5,7 +5,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ _SUFFIX: Final = ".part"
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
+def written_aside(path: Path) -> Generator[Path]:
     """A path next to ``path`` to write to, which is renamed to it when the block ends well and else removed.
 
     What the block raises leaves ``path`` as it was. A file that is replaced passes its permissions on; a new one gets
@@ -51,7 +51,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def folder_written_aside(path: Path) -> Iterator[Path]:
+def folder_written_aside(path: Path) -> Generator[Path]:
     """An empty folder next to ``path``, which takes its place when the block ends well and else is removed.
 
     A folder that stands at ``path`` by then is replaced and removed; it comes back where the renaming fails. To keep

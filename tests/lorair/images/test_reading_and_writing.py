@@ -13,7 +13,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from lorair.errors import ImageError
-from lorair.images import Picture, picture_from_samples, read_image, samples_from_picture, write_image
+from lorair.images import Picture, encode_image, picture_from_samples, read_image, samples_from_picture, write_image
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ORIENTATION = ExifTags.Base.Orientation
@@ -96,6 +96,8 @@ def test_sixteen_bit_png_is_read_by_opencv_and_pillow(tmp_path: Path, channels: 
     samples = noise(channels, np.uint16)
     write_image(tmp_path / "a.png", picture_from_samples(samples, exif(), ICC))
     decoded = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
+    planes = np.ascontiguousarray(samples.transpose(2, 0, 1)).transpose(1, 2, 0)  # as tensors have them
+    assert encode_image(picture_from_samples(planes, exif(), ICC), "PNG") == (tmp_path / "a.png").read_bytes()
     order = {1: [], 2: [0, 3], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
     assert np.array_equal(decoded[..., order] if order else decoded[..., None], samples)
     with Image.open(tmp_path / "a.png") as image:
@@ -158,6 +160,40 @@ def test_orientation_is_applied_and_reset(tmp_path: Path, kind: str, orientation
     assert block.get(ORIENTATION, 1) == 1
     assert block[ExifTags.Base.Make] == "Maker"
     assert ExifTags.Base.ImageWidth not in block
+
+
+def test_turning_a_photograph_leaves_the_bytes_of_its_exif_but_for_what_turns(tmp_path: Path):
+    """The text is UTF-8, which Pillow would write as ASCII, and the maker's note is nobody's business."""
+    entries = [
+        (0x010F, 2, b"Maker\0"),
+        (0x8298, 2, "\u00a9 J\u00fcrgen\0".encode()),
+        (0x0112, 3, b"\6\0"),
+        (0x8769, 4, b""),
+    ]
+    camera = [(0x927C, 7, b"\0note\xff"), (0xA002, 4, b"\x28\0\0\0"), (0xA003, 4, b"\x14\0\0\0")]
+    block, expected = exif_block(entries, camera), bytearray(exif_block(entries, camera))
+    Image.new("RGB", (40, 20)).save(tmp_path / "a.jpg", exif=block)
+    expected[expected.index(b"\x12\x01\3\0") + 8] = 1
+    for tag, value in ((b"\x02\xa0", b"\x14"), (b"\x03\xa0", b"\x28")):
+        expected[expected.index(tag) + 8] = value[0]
+    assert read_image(tmp_path / "a.jpg").exif == bytes(expected)
+
+
+def exif_block(*directories: list[tuple[int, int, bytes]]) -> bytes:
+    """An EXIF block by the book, little-endian: the last entry of a directory points to the next one."""
+    block = b"II*\0\x08\0\0\0"
+    for index, entries in enumerate(directories):
+        size, long, packed = 2 + 12 * len(entries) + 4, b"", b""
+        behind = len(block) + size + sum(len(value) for _, _, value in entries if len(value) > 4)
+        for tag, kind, value in entries:
+            if not value and index + 1 < len(directories):
+                value = struct.pack("<I", behind)
+            count = len(value) // {2: 1, 3: 2, 4: 4, 7: 1}[kind]
+            offset = struct.pack("<I", len(block) + size + len(long))
+            packed += struct.pack("<HHI", tag, kind, count) + (value.ljust(4, b"\0") if len(value) <= 4 else offset)
+            long += value if len(value) > 4 else b""
+        block += struct.pack("<H", len(entries)) + packed + bytes(4) + long
+    return b"Exif\0\0" + block
 
 
 def test_jpeg_orientation_keeps_the_rest_of_the_exif(tmp_path: Path):
