@@ -37,7 +37,7 @@ class CheckpointFacts:
         accepts_degradation: whether a degradation can be named instead of routed, which needs mean priors.
         size_multiple: images are padded to a multiple of it, and cropped back.
         router: its configuration.
-        restorer: its configuration; ``local_window`` is in pixels, null for the whole image.
+        restorer: its configuration.
         training: how the weights came about and what was measured of them, as far as is known.
     """
 

@@ -57,7 +57,8 @@ def reference_page(records: "Mapping[str, type[DataclassInstance]]") -> str:
 def _section(command: str, schema: Schema) -> Iterator[str]:
     yield from (f"## `{command} --json`", "", schema["description"], "", "| field | type | meaning |", "|---|---|---|")
     for name, inner in _rows("", schema):
-        yield f"| `{name}` | {_type_in_words(inner)} | {inner.get('description', '')} |"
+        meaning = inner.get("description", "").replace("``", "`")
+        yield f"| `{name}` | {_type_in_words(inner)} | {meaning} |"
     yield ""
 
 

@@ -9,7 +9,18 @@ from lorair.plain_data import dataclass_from_dict, dict_from_dataclass
 
 @dataclass(frozen=True)
 class TowerConfig:
-    """A CLIP vision transformer, in open_clip's terms; every size in pixels or channels."""
+    """A CLIP vision transformer, in open_clip's terms.
+
+    Attributes:
+        image_size: side of its square input in pixels.
+        patch_size: side of a patch in pixels.
+        width: channels of a token.
+        layers: transformer blocks.
+        head_width: channels of an attention head.
+        embed_dim: channels of the projected embedding.
+        mlp_ratio: hidden channels of a block's MLP, over ``width``.
+        quick_gelu: whether its activation is QuickGELU, as in OpenAI's weights, else GELU.
+    """
 
     image_size: int
     patch_size: int
@@ -27,7 +38,12 @@ class TowerConfig:
 
 @dataclass(frozen=True)
 class RouterConfig:
-    """The tower and how many experts an image may use."""
+    """The tower, and how many experts an image may use.
+
+    Attributes:
+        tower: the CLIP vision transformer.
+        top_k: the largest gates that are kept; the others are 0.
+    """
 
     tower: TowerConfig
     top_k: int = 1
@@ -41,8 +57,17 @@ class RouterConfig:
 class RestorerConfig:
     """A NAFNet-shaped U-Net whose convolutions carry low-rank experts.
 
-    ``local_window`` is the side of the channel attention's pooling window in image pixels (TLSC, arXiv
-    2112.04491): 1.5 times the training crop as published, None for the global mean.
+    Attributes:
+        width: channels at full resolution; they double with every level.
+        encoder_blocks: blocks of each level, from full resolution down.
+        middle_blocks: blocks at the lowest resolution.
+        decoder_blocks: blocks of each level, from the lowest resolution up.
+        rank: of an expert's factors, the r of LoRA.
+        modulation_width: hidden channels of the degradation-aware modulation.
+        scale: of the experts, alpha / r in LoRA's terms.
+        local_window: side of the channel attention's pooling window in image pixels (TLSC, arXiv 2112.04491), 1.5
+            times the training crop as published; None for the mean of the whole image.
+        decoder_modulation: whether decoder levels are modulated too, as in the paper's figure.
     """
 
     width: int
