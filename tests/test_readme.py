@@ -1,4 +1,4 @@
-"""The README's commands and code run as they stand, on a small model and the example photographs."""
+"""Commands and code of the README run as they stand, on a small model; those of the guides are parsed."""
 
 import io
 import re
@@ -25,21 +25,36 @@ from lorair.checkpoints import checkpoint_of, write_checkpoint
 from lorair.cli import app
 from lorair.photographs import examples
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+GUIDES = sorted((ROOT / "docs").glob("*.md"))
 APPS = {"lorair": app, "lorair-export": export_app, "lorair-bench": bench_app, "lorair-serve": serve_app}
 # Of these the options are checked, no more.
 LONG = ("lorair train all", "lorair data check", "lorair-bench", "lorair-serve up", "lorair-serve load")
 SERVICE = "127.0.0.1:8001"
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+def blocks(language, page=ROOT / "README.md"):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
 
 
-def commands():
-    text = re.sub(r"\\\n\s*", "", "".join(blocks("sh")))
-    lines = [re.sub("^torchrun .* --no-python ", "", line.split(" #")[0].strip()) for line in text.splitlines()]
-    return [line for line in lines if line.split(" ")[0] in APPS]
+def commands(*pages):
+    text = "".join(block for page in pages for block in blocks("sh", page))
+    text = re.sub(r"\\\n\s*", "", text)
+    lines = [
+        re.sub("^torchrun .* --no-python |^[A-Z_]+=\\S+ ", "", line.split(" #")[0].strip())
+        for line in text.splitlines()
+    ]
+    return list(dict.fromkeys(line for line in lines if line.split(" ")[0] in APPS and "..." not in line))
+
+
+def parsed(line):
+    """The command line's command and its words, once every option in it is known."""
+    program, *words = shlex.split(line)
+    command, rest = get_command(APPS[program]), words
+    while rest and rest[0] in getattr(command, "commands", {}):
+        command, rest = command.commands[rest[0]], rest[1:]
+    command.make_context(program, list(rest))
+    return get_command(APPS[program]), words
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +62,9 @@ def workplace(tmp_path_factory):
     """A folder with every file that the README names."""
     folder = tmp_path_factory.mktemp("readme")
     small = Image.open(examples()[0]).convert("RGB").resize((96, 64))
+    for name in ("bundle", "bundle-trt", "report"):
+        (folder / name).mkdir()
+    (folder / "report/latency.json").write_text("{}")
     names = ("photo.jpg", "photo.png", "photos/a.jpg", "PHOTOS/train/a.jpg", "PHOTOS/val/a.jpg", "huge.tif")
     for name in (*names, "pairs/rain/input/a.png", "pairs/rain/target/a.png"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -86,16 +104,10 @@ def service(tmp_path_factory):
         yield f"127.0.0.1:{server.ports.grpc}"
 
 
-@pytest.mark.parametrize("line", commands())
-def test_command(line, request):
-    if SERVICE in line:
-        line = line.replace(SERVICE, request.getfixturevalue("service"))
-    program, *words = shlex.split(line)
-    command = get_command(APPS[program])
+@pytest.mark.parametrize("line", commands(ROOT / "README.md"))
+def test_command(line):
+    command, words = parsed(line)
     if line.startswith(LONG):
-        while words[0] in getattr(command, "commands", {}):
-            command = command.commands[words.pop(0)]
-        command.make_context(program, words)
         return
     for index, word in enumerate(words[:-1]):
         if word in ("-o", "--output"):
@@ -104,10 +116,19 @@ def test_command(line, request):
     command(words, standalone_mode=False)
 
 
-def test_the_readme_has_commands_of_every_kind():
-    verbs = {" ".join(line.split(" ")[:2]) for line in commands()}
-    assert {"lorair restore", "lorair train", "lorair convert", "lorair-export onnx", "lorair-export trt"} <= verbs
-    assert {"lorair-serve up", "lorair-serve repo"} <= verbs
+@pytest.mark.parametrize("line", commands(*GUIDES))
+def test_command_of_a_guide(line):
+    parsed(line)
+
+
+def test_the_pages_have_commands_of_every_kind():
+    verbs = {" ".join(line.split(" ")[:2]) for line in commands(ROOT / "README.md")}
+    assert {"lorair restore", "lorair train", "lorair-export onnx", "lorair-export trt", "lorair-serve up"} <= verbs
+    assert len(commands(*GUIDES)) > 20
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().split()) <= 900
 
 
 def test_python():
@@ -122,7 +143,7 @@ def test_python():
 
 
 def test_python_of_the_client(service):
-    code = blocks("python")[1].replace(SERVICE, service)
+    code = blocks("python", ROOT / "docs/serving.md")[0].replace(SERVICE, service)
     names = {"photo_bytes": Path("photo.jpg").read_bytes()}
     exec(code, names)
     assert names["answer"].degradation == "rain" and Image.open(io.BytesIO(names["answer"].image)).size == (96, 64)
