@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-gpu test-gpu clean
+.PHONY: demo test test-all check docs wheel bench bench-gpu test-gpu clean
 
 $(READY): pyproject.toml serving/tritonserver.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,15 +18,37 @@ demo: $(READY)
 	$(BIN)/python examples/demo.py demo
 
 # OpenVINO has a process of its own: after it, in one with the rest, a signal's delivery ended in a segmentation fault.
+OPENVINO := tests/export/runtimes/test_openvino.py
+PYTEST := $(BIN)/python -m pytest --durations 10
+
 test: $(READY)
-	$(BIN)/python -m pytest --ignore tests/export/test_openvino.py
-	$(BIN)/python -m pytest tests/export/test_openvino.py
+	$(PYTEST) --ignore $(OPENVINO)
+	$(PYTEST) $(OPENVINO)
+
+test-all: PYTEST += -m ''
+test-all: test
 
 check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/pyright
 	$(BIN)/lint-imports
+
+# The commands' pages are made of their own help.
+docs: $(READY)
+	$(BIN)/typer lorair.cli utils docs --name lorair --output docs/reference/lorair.md
+	$(BIN)/typer lorair_export.cli utils docs --name lorair-export --output docs/reference/lorair-export.md
+	$(BIN)/typer lorair_export.cli.bench utils docs --name lorair-bench --output docs/reference/lorair-bench.md
+	$(BIN)/typer lorair_serving.cli utils docs --name lorair-serve --output docs/reference/lorair-serve.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# What pip makes of this folder, in an environment of its own: the four packages and the default model, and nothing else.
+wheel: $(READY)
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv dist/venv
+	dist/venv/bin/python -m pip install --quiet dist/*.whl
+	cd dist && venv/bin/lorair info default
 
 bench: $(READY)
 	$(BIN)/python -m lorair_export.bench.experts --preset lorair-64 --size 256
@@ -36,7 +58,7 @@ bench-gpu: $(READY)
 	$(BIN)/python kernels/benchmarks/run.py
 
 test-gpu: $(READY)
-	$(BIN)/python -m pytest tests/kernels tests/lorair/test_fused.py tests/lorair/test_cuda_graphs.py
+	$(PYTEST) tests/kernels tests/lorair/model -m ''
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo dist site

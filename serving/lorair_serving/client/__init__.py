@@ -1,5 +1,5 @@
 """The client of a service, and the service as a runtime."""
 
-from lorair_serving.client.client import AsyncClient
+from lorair_serving.client.client import AsyncClient, Client, Restored
 
-__all__ = ["AsyncClient"]
+__all__ = ["AsyncClient", "Client", "Restored"]
