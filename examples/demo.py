@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from lorair.degradations import degrade, to_uint8
+from lorair.images import psnr, read_image
 from lorair.photographs import degraded_examples, examples
 
 KINDS = ("noise", "rain", "haze", "snow", "jpeg", "low_light")
@@ -50,7 +52,7 @@ def make_inputs(folder: Path) -> dict[str, np.ndarray]:
     folder.mkdir(parents=True)
     clean = {}
     for seed, (path, kind) in enumerate(zip(examples(), KINDS, strict=True)):
-        pixels = np.asarray(Image.open(path).convert("RGB"))
+        pixels = pixels_of(path)
         degraded = degrade(pixels.astype(np.float32) / 255, kind, np.random.default_rng(seed))
         name = f"{kind}-{path.stem}.png"
         Image.fromarray(to_uint8(degraded)).save(folder / name)
@@ -68,8 +70,8 @@ def run(command: str, *arguments: str | Path) -> str:
     return subprocess.run([program, *words[1:]], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b.astype(float)) ** 2)))
+def pixels_of(path: Path) -> np.ndarray:
+    return read_image(path).uint8_pixels()
 
 
 def caption(record: dict, clean: dict[str, np.ndarray]) -> str:
@@ -78,7 +80,8 @@ def caption(record: dict, clean: dict[str, np.ndarray]) -> str:
     seen = max(record["gates"], key=record["gates"].get)
     if source.name not in clean:
         return f"{source.stem}: seen as {seen}"
-    before, after = (psnr(np.asarray(Image.open(path)), clean[source.name]) for path in (source, target))
+    right = torch.tensor(clean[source.name])[None] / 255
+    before, after = (float(psnr(torch.tensor(pixels_of(path))[None] / 255, right)) for path in (source, target))
     return f"{source.stem}: seen as {seen}, {before:.1f} to {after:.1f} dB"
 
 
@@ -112,7 +115,7 @@ def fill(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def largest_difference(one: Path, other: Path) -> int:
     """In levels of 255."""
-    return int(np.abs(np.asarray(Image.open(one)).astype(int) - np.asarray(Image.open(other)).astype(int)).max())
+    return int(np.abs(pixels_of(one).astype(int) - pixels_of(other)).max())
 
 
 def report(captions: dict[str, str], levels: dict[str, int], rtx: Path, seconds: float) -> str:

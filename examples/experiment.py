@@ -20,7 +20,7 @@ from rich.progress import track
 
 import lorair
 from lorair.data import CropShapes, PhotographFolder, ValidationPairs, loaded
-from lorair.evaluation import psnr
+from lorair.images import psnr
 from lorair.training import ORDER, RECIPES, STAGES, Photographs, Recipe, StageName, StageRecipe
 
 Figures = dict[str, list[float]]
@@ -100,7 +100,9 @@ def measured(
             (experts, every[torch.randint(count, (1,), generator=drawing)]),
         )
         restored = (model.restorer(degraded, routing.prior, gates) for model, gates in forms)
-        values[pairs.degradations[int(label)]].append([float(psnr(image, clean)) for image in (degraded, *restored)])
+        values[pairs.degradations[int(label)]].append(
+            [float(psnr(image, clean, rounded=True)) for image in (degraded, *restored)]
+        )
     means = {name: [fmean(column) for column in zip(*rows, strict=True)] for name, rows in values.items()}
     return means | {"average": [fmean(column) for column in zip(*means.values(), strict=True)]}
 

@@ -23,7 +23,7 @@ from quality_recipes import RECIPES
 from torch import Tensor
 
 import lorair
-from lorair.evaluation import psnr
+from lorair.images import psnr
 
 SEVERITIES = ("mild", "middle", "strong")
 SIDE = 256
@@ -75,14 +75,14 @@ def measure(model: lorair.LoRAIR, path: Path, kind: str, severity: int) -> Measu
     target, routing = tensor(clean), model.route(degraded)
 
     def restored(prior: Tensor, gates: Tensor) -> float:
-        return min(float(psnr(model.restorer(degraded, prior, gates).clamp(0, 1), target)), 60.0)
+        return min(float(psnr(model.restorer(degraded, prior, gates).clamp(0, 1), target, rounded=True)), 60.0)
 
     pinned = model.pin(kind) if kind in model.degradations else None
     return Measured(
         photograph=path.name,
         kind=kind,
         severity="" if kind == "clean" else SEVERITIES[severity],
-        input=min(float(psnr(degraded, target)), 60.0),
+        input=min(float(psnr(degraded, target, rounded=True)), 60.0),
         routed=restored(routing.prior, routing.gates),
         named=None if pinned is None else restored(pinned.prior, pinned.gates),
         seen=model.degradations[int(routing.gates.argmax())],

@@ -1,5 +1,7 @@
 """Errors that a user can act on; each message says what was wrong, what was got and what to do next."""
 
+from collections.abc import Iterable
+
 
 class LorairError(Exception):
     """Base of the package's own errors. ``exit_code`` is what a command line ends with."""
@@ -13,6 +15,19 @@ class CheckpointError(LorairError):
 
 class ImageError(LorairError):
     """An image cannot be read, or not be written as asked."""
+
+
+class UnknownDegradationError(LorairError, ValueError):
+    """A name is not among the degradations that a model, or a procedure, knows."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(name, tuple(known))
+
+    def __str__(self) -> str:
+        name, known = self.args
+        return f"unknown degradation {name!r}; choose one of {', '.join(known)}"
 
 
 class RuntimeUnavailableError(LorairError):

@@ -19,7 +19,7 @@ from lorair.data.batches import (
     to_float,
 )
 from lorair.degradations import DEGRADATIONS, FloatImage, degrade
-from lorair.errors import ImageError
+from lorair.errors import ImageError, UnknownDegradationError
 from lorair.images import FORMATS, Uint8Image, list_images, read_image
 
 
@@ -139,4 +139,4 @@ class ValidationPairs(Dataset[Batch]):
 
 def _check_known(degradations: Sequence[str]) -> None:
     if unknown := sorted(set(degradations) - set(DEGRADATIONS)):
-        raise ValueError(f"no procedure makes {', '.join(unknown)}; lorair can train on {', '.join(DEGRADATIONS)}")
+        raise UnknownDegradationError(unknown[0], DEGRADATIONS)

@@ -13,6 +13,7 @@ from lorair.degradations.haze import add_haze
 from lorair.degradations.occlusion import add_raindrops, cast_shadow, cut_holes
 from lorair.degradations.rain import add_rain
 from lorair.degradations.snow import add_snow
+from lorair.errors import UnknownDegradationError
 
 DEGRADATIONS: Final[dict[str, Callable[..., FloatImage]]] = {
     "noise": add_noise,
@@ -43,6 +44,6 @@ def degrade(image: FloatImage, kind: str, rng: np.random.Generator, **severity: 
 def severities(kind: str) -> tuple[str, ...]:
     """The parameters of a degradation that may be fixed; ValueError for one that is not in `DEGRADATIONS`."""
     if kind not in DEGRADATIONS:
-        raise ValueError(f"unknown degradation {kind!r}; choose one of {', '.join(DEGRADATIONS)}")
+        raise UnknownDegradationError(kind, DEGRADATIONS)
     parameters = inspect.signature(DEGRADATIONS[kind]).parameters.values()
     return tuple(parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY)

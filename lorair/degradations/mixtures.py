@@ -7,6 +7,7 @@ import numpy as np
 
 from lorair.degradations.fields import FloatImage, to_uint8
 from lorair.degradations.kinds import DEGRADATIONS, degrade
+from lorair.errors import UnknownDegradationError
 
 # One of each group at most, but for haze, which comes with rain and snow.
 STAGES: Final[tuple[tuple[str, ...], ...]] = (
@@ -26,7 +27,7 @@ def degrade_by(image: FloatImage, kinds: Sequence[str], rng: np.random.Generator
     it, and so is an image without degradations. Raises ValueError for a degradation that is not in `DEGRADATIONS`.
     """
     if unknown := sorted(set(kinds) - set(DEGRADATIONS)):
-        raise ValueError(f"unknown degradation {unknown[0]!r}; choose from {', '.join(DEGRADATIONS)}")
+        raise UnknownDegradationError(unknown[0], DEGRADATIONS)
     ordered = sorted(kinds, key=_stage)
     for kind in ordered[:-1]:
         image = DEGRADATIONS[kind](image, rng)

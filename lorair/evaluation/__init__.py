@@ -1,7 +1,7 @@
 """What a model achieves on pairs of degraded and clean images: figures by task, in a named protocol, and a sheet."""
 
 from lorair.evaluation.evaluate import Evaluated, Score, evaluate
-from lorair.evaluation.metrics import PROTOCOLS, Protocol, Scores, protocol_named, psnr
+from lorair.evaluation.metrics import PROTOCOLS, Protocol, Scores, protocol_named
 from lorair.evaluation.metrics.lpips import Lpips
 from lorair.evaluation.pairs import FolderPairs, PhotographPairs
 from lorair.evaluation.report import confusion_table, published_table, record_of, task_table, write_report
@@ -22,7 +22,6 @@ __all__ = [
     "confusion_table",
     "evaluate",
     "protocol_named",
-    "psnr",
     "published_table",
     "record_of",
     "summarize",

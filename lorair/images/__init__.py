@@ -1,4 +1,4 @@
-"""Image files <-> arrays: one reader, one writer, one listing, tiles."""
+"""Image files <-> arrays: one reader, one writer, one listing, PSNR, tiles."""
 
 from lorair.images.listing import FORMATS, WRITABLE, format_of, list_images, names_image
 from lorair.images.picture import (
@@ -9,6 +9,7 @@ from lorair.images.picture import (
     picture_from_samples,
     samples_from_picture,
 )
+from lorair.images.psnr import psnr
 from lorair.images.reader import decode_image, read_image, size_of
 from lorair.images.tiles import MIN_TILE, MapTiles, check_tiles, is_out_of_memory, restore_tiled, tile_starts
 from lorair.images.writer import FORMATS_16BIT, encode_image, write_image
@@ -31,6 +32,7 @@ __all__ = [
     "list_images",
     "names_image",
     "picture_from_samples",
+    "psnr",
     "read_image",
     "restore_tiled",
     "samples_from_picture",

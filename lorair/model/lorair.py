@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lorair.errors import UnknownDegradationError
 from lorair.model.config import ModelConfig
 from lorair.model.restorer import Backend, Restorer
 from lorair.model.router import Router, Routing, pinned_routing
@@ -68,7 +69,7 @@ class LoRAIR(nn.Module):
             ValueError: the name is unknown, or the checkpoint carries no mean priors.
         """
         if degradation not in self.degradations:
-            raise ValueError(f"unknown degradation {degradation!r}; this model knows {', '.join(self.degradations)}")
+            raise UnknownDegradationError(degradation, self.degradations)
         if self.mean_priors is None:
             raise ValueError(
                 "this checkpoint carries no mean priors, so a degradation cannot be named; "

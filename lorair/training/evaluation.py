@@ -11,7 +11,7 @@ from torchvision.transforms.functional import center_crop
 from torchvision.utils import make_grid
 
 from lorair.data import Batch
-from lorair.evaluation import psnr
+from lorair.images import psnr
 from lorair.model import LoRAIR
 from lorair.training.processes import ALONE, Processes
 
@@ -78,7 +78,7 @@ def restored_psnr(
             images = degraded.to(model.device)
             routing = model.route(images)
             gates = routing.gates if experts else torch.zeros_like(routing.gates)
-            means.add(labels, psnr(model.restorer(images, routing.prior, gates).cpu(), clean)[:, None])
+            means.add(labels, psnr(model.restorer(images, routing.prior, gates).cpu(), clean, rounded=True)[:, None])
     return {name: value for name, [value] in _named(model, means.over(processes))}
 
 
@@ -92,7 +92,9 @@ def quality(model: LoRAIR, pairs: Iterable[Batch], processes: Processes = ALONE)
             gates = (torch.zeros_like(routing.gates), routing.gates)
             restored = [model.restorer(images, routing.prior, each).cpu() for each in gates]
             hits = (_guesses(routing.gates) == labels).double()
-            means.add(labels, torch.stack([*(psnr(each, clean) for each in (degraded, *restored)), hits], dim=1))
+            means.add(
+                labels, torch.stack([*(psnr(each, clean, rounded=True) for each in (degraded, *restored)), hits], dim=1)
+            )
     return {name: Quality(*figures) for name, figures in _named(model, means.over(processes))}
 
 

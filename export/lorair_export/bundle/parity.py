@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from lorair.images import read_image
+from lorair.images import psnr, read_image
 from lorair.inference import Runtime
 from lorair_export.errors import ParityError
 
@@ -130,10 +130,8 @@ def photograph_at(path: Path, height: int, width: int) -> Tensor:
 
 def psnr_db(expected: Tensor, restored: Tensor) -> float:
     """PSNR of float images over the batch; ``EQUAL_DB`` where they are equal, 0 where one is not finite."""
-    mse = (restored.double() - expected.double()).square().mean().item()
-    if not math.isfinite(mse):
-        return 0.0
-    return min(EQUAL_DB, -10 * math.log10(mse)) if mse > 0 else EQUAL_DB
+    decibels = psnr(restored[None], expected[None]).item()
+    return min(EQUAL_DB, decibels) if decibels > -math.inf else 0.0
 
 
 def _record(paths: Sequence[Path], reference: tuple[Tensor, Tensor], runtime: tuple[Tensor, Tensor]) -> ParityRecord:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lorair.errors import UnknownDegradationError
 from lorair.inference import pad_reflected
 from lorair.model import Routing, pinned_routing
 from lorair_export.bundle import Graph, Manifest
@@ -54,7 +55,7 @@ class BundleRuntime(ABC):
         """See :class:`~lorair.inference.Runtime`."""
         manifest = self.manifest
         if degradation not in self.degradations:
-            raise ValueError(f"unknown degradation {degradation!r}; this model knows {', '.join(self.degradations)}")
+            raise UnknownDegradationError(degradation, self.degradations)
         if manifest.routing is RoutingForm.GRAPH:
             raise ValueError(
                 f"degradation {degradation!r} cannot be named: this bundle routes inside; export it with "

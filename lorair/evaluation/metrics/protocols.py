@@ -4,7 +4,6 @@ Figures of two protocols cannot be compared: on the same images they differ by s
 of SSIM. ``docs/evaluation.md`` says which papers use which.
 """
 
-import math
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
@@ -14,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from lorair.evaluation.metrics.similarity import Float64Image, Window, ssim
+from lorair.images import psnr
 
 GAUSSIAN_11: Final = Window(11, sigma=1.5)
 # BT.601 studio swing: Y of [0, 1] RGB lies in [16, 235] / 255.
@@ -88,12 +88,11 @@ class Protocol:
         if min(images[0].shape[:2]) <= 2 * self.border:
             raise ValueError(f"{self.name} leaves nothing of an image of {clean.shape[0]} x {clean.shape[1]} pixels")
         x, y = (self._samples(image, self.round_psnr) for image in images)
-        mse = np.square(x - y).mean()
-        psnr = -10 * math.log10(mse) if mse else math.inf
+        decibels = float(psnr(torch.from_numpy(x)[None], torch.from_numpy(y)[None]))
         x, y = (self._samples(image, self.round_ssim) for image in images)
         if self.pooled:
             x, y = _average_pooled(x), _average_pooled(y)
-        return Scores(psnr, ssim(x, y, self.window, self.padded))
+        return Scores(decibels, ssim(x, y, self.window, self.padded))
 
     def _samples(self, image: Float64Image, rounded: bool) -> Float64Image:
         if rounded:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lorair.errors import UnknownDegradationError
 from lorair.model import Routing
 from lorair_serving.client.client import Client
 from lorair_serving.repository import FRONT
@@ -45,7 +46,7 @@ class TritonRuntime:
 
     def pin(self, degradation: str, batch: int) -> Routing:
         if degradation not in self.degradations:
-            raise ValueError(f"unknown degradation {degradation!r}; this model knows {', '.join(self.degradations)}")
+            raise UnknownDegradationError(degradation, self.degradations)
         gates = torch.zeros(batch, len(self.degradations))
         gates[:, self.degradations.index(degradation)] = 1
         return Routing(None, gates, gates.new_empty(batch, 0))

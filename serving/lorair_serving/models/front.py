@@ -15,7 +15,7 @@ import triton_python_backend_utils as pb_utils  # pyright: ignore[reportMissingI
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lorair.errors import LorairError
+from lorair.errors import LorairError, UnknownDegradationError
 from lorair.model import Routing, pinned_routing, router_views
 from lorair_serving.models.image_request import Answer, Front, ImageRequest
 from lorair_serving.models.waiting import BusyError, WaitingLine
@@ -46,7 +46,7 @@ class ServedRuntime:
 
     def pin(self, degradation: str, batch: int) -> Routing:
         if degradation not in self.degradations:
-            raise ValueError(f"unknown degradation {degradation!r}; this model knows {', '.join(self.degradations)}")
+            raise UnknownDegradationError(degradation, self.degradations)
         if self.mean_priors is None:
             raise ValueError("this model takes no named degradation; leave it out")
         return pinned_routing(self.degradations.index(degradation), self.mean_priors, batch)

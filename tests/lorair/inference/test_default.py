@@ -6,7 +6,7 @@ import torch
 import lorair
 from lorair.checkpoints import checkpoint_path, read_checkpoint
 from lorair.data import PhotographFolder, ValidationPairs
-from lorair.evaluation.metrics import psnr
+from lorair.images import psnr
 from lorair.photographs import examples
 
 SEVERITIES = {
@@ -30,7 +30,7 @@ def gains():
         degraded, clean, label = pairs[index]
         name = model.degradations[int(label)]
         with torch.inference_mode():
-            gain = psnr(model(degraded, name), clean) - psnr(degraded, clean)
+            gain = psnr(model(degraded, name), clean, rounded=True) - psnr(degraded, clean, rounded=True)
         found[name].append(float(gain))
     return {name: sum(values) / len(values) for name, values in found.items()}
 

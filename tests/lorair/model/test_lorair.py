@@ -21,7 +21,7 @@ def test_a_named_degradation_needs_no_router(make_model):
         gates = torch.tensor([[0.0, 0, 1, 0]]).expand(3, -1)
         expected = model.restorer(images, model.mean_priors[2].expand(3, -1), gates).clamp(0, 1)
     assert torch.equal(restored, expected)
-    with pytest.raises(ValueError, match="unknown degradation 'fog'; this model knows noise, rain, haze, snow"):
+    with pytest.raises(ValueError, match="unknown degradation 'fog'; choose one of noise, rain, haze, snow"):
         model(images, "fog")
     model.mean_priors = None
     with pytest.raises(ValueError, match="carries no mean priors"):

@@ -88,7 +88,7 @@ def test_stream_is_routed_once_until_refreshed(runtime):
         (ImageRequest(pixels=np.zeros((2, 2, 7), np.uint8)), ValueError, "1 to 4 channels"),
         (ImageRequest(pixels=np.zeros((0, 2, 3), np.uint8)), ValueError, "not empty"),
         (ImageRequest(pixels=np.zeros((2, 2, 0), np.uint8)), ValueError, "not empty"),
-        (ImageRequest(pixels=IMAGE, degradation="fog"), ValueError, "this model knows"),
+        (ImageRequest(pixels=IMAGE, degradation="fog"), ValueError, "unknown degradation"),
         (ImageRequest(encoded=np.zeros(200_000, np.uint8)), ValueError, "200000 bytes"),
         (ImageRequest(encoded=np.zeros(0, np.uint8)), ImageError, "empty"),
         (ImageRequest(encoded=np.zeros(100, np.uint8)), ImageError, "not a readable"),

@@ -112,7 +112,7 @@ def test_images_in_flight_share_batches(address, expected):
         (png(np.zeros((4000, 4000), np.uint8)), None, "4000 x 4000 pixels"),
         (np.zeros((1000, 1000, 3), np.uint8), None, "1000 x 1000 pixels"),
         (np.zeros((4, 4, 6), np.uint8), None, "1 to 4 channels"),
-        (IMAGE, "fog", "this model knows noise, rain, haze"),
+        (IMAGE, "fog", "choose one of noise, rain, haze"),
     ],
 )
 def test_bad_request_is_answered_with_its_reason(client, image, degradation, words):
