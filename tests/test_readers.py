@@ -202,7 +202,7 @@ def test_every_reader_rejects_what_none_can_read(name, write):
 
 
 def clear(path: Path) -> None:
-    """Leave the file alone in its folder."""
+    """Remove everything else from the folder of the file."""
     for other in sorted(path.parent.rglob("*"), reverse=True):
         if other != path:
             other.rmdir() if other.is_dir() else other.unlink()

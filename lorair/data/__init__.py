@@ -1,9 +1,11 @@
 """Images for training, validation and tests: clean photographs that are degraded, and pairs of files."""
 
-from lorair.data.batches import Batch, Batches, CropShapes, loaded
+from lorair.data.batches import Batch, Batches, loaded
 from lorair.data.check import DataReport, SourceReport, check_data
-from lorair.data.pairs import BenchmarkPair, BenchmarkPairs, PairedBatches, PairedValidation, PairFolder
+from lorair.data.paired_batches import PairedBatches, PairedValidation
+from lorair.data.pairs import BenchmarkPair, BenchmarkPairs, PairFolder
 from lorair.data.photographs import DegradedBatches, PhotographFolder, ValidationPairs
+from lorair.data.windows import CropShapes
 
 __all__ = [
     "Batch",

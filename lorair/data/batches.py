@@ -1,10 +1,8 @@
-"""What all training data share: batches that follow from a seed and a step, and random windows of images."""
+"""What all training data share: batches that follow from a seed and a step."""
 
 import copy
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Self
 
 import cv2
@@ -29,7 +27,7 @@ class Batch(NamedTuple):
 
 
 class Batches(Dataset[Batch], ABC):
-    """Training batches. Item `step` depends on `seed` and `step` alone, and each of its images on its place besides,
+    """Training batches. Item `step` depends only on `seed` and `step`, and each of its images also on its place,
     so any number of workers, any division among processes and any resumption give the same ones.
 
     `tasks` of the experts share a batch evenly, drawn anew for every batch, all of them by default.
@@ -85,64 +83,6 @@ class Batches(Dataset[Batch], ABC):
         """A random window of one item, degraded and clean, each float32 [height, width, 3] in [0, 1]."""
 
 
-@dataclass(frozen=True)
-class CropShapes:
-    """Crop sizes of a stage: the short side is log-uniform in smallest..largest, the aspect uniform in 1..aspect."""
-
-    smallest: int
-    largest: int
-    aspect: float = 1.0
-
-    @property
-    def fixed(self) -> bool:
-        """Whether every crop is the same square."""
-        return self.smallest == self.largest and self.aspect == 1
-
-    def draw(self, rng: np.random.Generator, short_side: int, long_side: int) -> tuple[int, int]:
-        """Height and width, portrait or landscape, within the sides of the images but never below `smallest`."""
-        largest = max(self.smallest, min(self.largest, short_side))
-        short = round(math.exp(rng.uniform(math.log(self.smallest), math.log(largest))))
-        long = max(short, min(round(short * rng.uniform(1, self.aspect)), long_side))
-        return (short, long) if rng.random() < 0.5 else (long, short)
-
-
-@dataclass(frozen=True)
-class Window:
-    """A crop of an image after quarter turns and a flip; the same window cuts both images of a pair."""
-
-    turns: int
-    flip: bool
-    top: int
-    left: int
-    height: int
-    width: int
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, size: tuple[int, ...], height: int, width: int) -> "Window":
-        """A window of an image of `size` (height, width), which holds the crop in one orientation at least."""
-        turns = int(rng.integers(4))
-        if not _holds(_turned(size, turns), height, width):
-            turns += 1
-        flip = bool(rng.random() < 0.5)
-        full_height, full_width = _turned(size, turns)
-        top, left = int(rng.integers(full_height - height + 1)), int(rng.integers(full_width - width + 1))
-        return cls(turns, flip, top, left, height, width)
-
-    def cut(self, image: Uint8Image) -> Uint8Image:
-        """The view of `image`, [H, W, 3], that the window shows."""
-        turned = np.rot90(image, self.turns)
-        turned = turned[:, ::-1] if self.flip else turned
-        return turned[self.top : self.top + self.height, self.left : self.left + self.width]
-
-
-def centre(image: Uint8Image, side: int | None) -> Uint8Image:
-    """The middle of an image, at most `side` pixels a side; None takes all of it."""
-    if side is None:
-        return image
-    top, left = (max(0, (size - side) // 2) for size in image.shape[:2])
-    return image[top : top + side, left : left + side]
-
-
 def to_float(image: Uint8Image) -> FloatImage:
     """uint8 -> float32 in [0, 1]."""
     return np.ascontiguousarray(image, np.float32) / np.float32(255)
@@ -175,12 +115,3 @@ def loaded(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
 def _use_one_thread(_worker: int) -> None:
     """Torch's own threads would compete with the training step."""
     torch.set_num_threads(1)
-
-
-def _turned(size: tuple[int, ...], turns: int) -> tuple[int, int]:
-    height, width = size[:2]
-    return (width, height) if turns % 2 else (height, width)
-
-
-def _holds(size: tuple[int, int], height: int, width: int) -> bool:
-    return size[0] >= height and size[1] >= width

@@ -70,7 +70,7 @@ def check_data(
 ) -> DataReport:
     """Compare the files below `root` with what the setting expects.
 
-    Every image's header is read, with `deep` all its pixels, in parallel; `on_file` is told how many of how many
+    Every image's header is read, with `deep` all its pixels, in parallel; `on_file` is called with how many of how many
     are done. Raises ImageError where `root` is not a folder.
     """
     if not root.is_dir():

@@ -1,27 +1,14 @@
-"""Pairs of degraded and clean image files, as published data sets hold them, for training, validation and tests."""
+"""Pairs of degraded and clean image files, as published data sets hold them, read one at a time."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch.utils.data import Dataset
 
-from lorair.data.batches import (
-    VALIDATION_SEED,
-    Batch,
-    Batches,
-    CropShapes,
-    Window,
-    centre,
-    channels_first,
-    to_float,
-)
+from lorair.data.batches import VALIDATION_SEED, to_float
 from lorair.data.layout import Pair, find_pairs
-from lorair.degradations import FloatImage, degrade, to_uint8
+from lorair.degradations import degrade, to_uint8
 from lorair.errors import ImageError
 from lorair.images import Uint8Image, read_image, size_of
 from lorair.settings import Setting, Source
@@ -82,67 +69,6 @@ class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
         return to_uint8(made), clean
 
 
-class PairedBatches(Batches):
-    """Training batches: random crops of pairs, under the same flip and quarter turn on both sides.
-
-    An expert's pairs are equally likely. A batch's crops are no larger than its smallest image, down to the smallest
-    shape, to which smaller images are extended by reflection.
-    """
-
-    def __init__(
-        self,
-        folder: PairFolder,
-        experts: Sequence[str],
-        shapes: CropShapes,
-        batch_size: int,
-        steps: int,
-        seed: int | tuple[int, ...],
-        tasks: int | None = None,
-    ) -> None:
-        super().__init__(len(experts), batch_size, steps, seed, tasks)
-        self.folder = folder
-        self.shapes = shapes
-        self._items = [folder.of_expert(expert) for expert in experts]
-        if missing := [expert for expert, items in zip(experts, self._items, strict=True) if not items]:
-            raise ValueError(f"no pairs train the experts {', '.join(missing)}")
-
-    def plan(self, rng: np.random.Generator, labels: NDArray[np.int64]) -> tuple[Sequence[int], tuple[int, int]]:
-        chosen = [self._items[label][int(rng.integers(len(self._items[label])))] for label in labels]
-        if self.shapes.fixed:  # no need to look into the files of other processes' images
-            return chosen, (self.shapes.smallest, self.shapes.smallest)
-        sizes = [self.folder.size(index) for index in chosen]
-        return chosen, self.shapes.draw(rng, min(map(min, sizes)), min(map(max, sizes)))
-
-    def pair(
-        self, item: int, label: int, height: int, width: int, rng: np.random.Generator
-    ) -> tuple[FloatImage, FloatImage]:
-        extended = _extended_size(self.folder.size(item), height, width)
-        window = Window.draw(rng, extended, height, width)
-        degraded, clean = self.folder.read(item, rng, partial(_cut, window, extended))
-        return to_float(degraded), to_float(clean)
-
-
-class PairedValidation(Dataset[Batch]):
-    """All pairs as batches of one image: its centre, at most `crop` pixels a side; None takes the whole image."""
-
-    def __init__(self, folder: PairFolder, experts: Sequence[str], crop: int | None = None) -> None:
-        self.folder = folder
-        self.experts = tuple(experts)
-        self.crop = crop
-
-    def __len__(self) -> int:
-        return len(self.folder)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Batch:
-        rng = np.random.default_rng((VALIDATION_SEED, index))
-        pair = self.folder.read(index, rng, lambda image: centre(image, self.crop))
-        degraded, clean = (channels_first(to_float(image)[None]) for image in pair)
-        return Batch(degraded, clean, torch.tensor([self.experts.index(self.folder.source(index).expert)]))
-
-
 @dataclass(frozen=True, eq=False)
 class BenchmarkPair:
     """A pair of a test set, both images uint8 [H, W, 3] RGB.
@@ -180,7 +106,7 @@ class BenchmarkPairs(Sequence[BenchmarkPair]):
 
 def _complete(source: Source, root: Path) -> tuple[Pair, ...]:
     found = find_pairs(source, root)
-    advice = "`lorair data check` tells what is expected"
+    advice = "`lorair data check` prints what is expected"
     if missing := found.without_clean or found.unlisted:
         what = "without a clean image" if found.without_clean else "listed but absent"
         raise ImageError(f"{source.name}: {len(missing)} degraded images {what} in {root}, as {missing[0]}; {advice}")
@@ -200,21 +126,3 @@ def _of_two_sizes(root: Path, pair: Pair) -> ImageError:
         f"{pair.degraded} and {pair.clean} in {root} have different sizes, so they are no pair; "
         "`lorair data check` finds all such"
     )
-
-
-def _extended_size(size: tuple[int, int], height: int, width: int) -> tuple[int, int]:
-    """The least size, in the orientation of `size`, that holds the crop in one of its two."""
-    short, long = sorted((height, width))
-    low, high = (short, long) if size[0] <= size[1] else (long, short)
-    return max(size[0], low), max(size[1], high)
-
-
-def _cut(window: Window, size: tuple[int, int], image: Uint8Image) -> Uint8Image:
-    return window.cut(_extend(image, size))
-
-
-def _extend(image: Uint8Image, size: tuple[int, int]) -> Uint8Image:
-    below, beside = size[0] - image.shape[0], size[1] - image.shape[1]
-    if not below and not beside:
-        return image
-    return np.pad(image, ((0, below), (0, beside), (0, 0)), mode="reflect" if min(image.shape[:2]) > 1 else "edge")

@@ -8,16 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from lorair.data.batches import (
-    VALIDATION_SEED,
-    Batch,
-    Batches,
-    CropShapes,
-    Window,
-    centre,
-    channels_first,
-    to_float,
-)
+from lorair.data.batches import VALIDATION_SEED, Batch, Batches, channels_first, to_float
+from lorair.data.windows import CropShapes, Window, centre
 from lorair.degradations import DEGRADATIONS, FloatImage, degrade
 from lorair.errors import ImageError, UnknownDegradationError
 from lorair.images import FORMATS, Uint8Image, list_images, read_image

@@ -37,7 +37,7 @@ def restore_tiled(
 ) -> Tensor:
     """Restore an image by tiles; one that is not larger than a tile goes through whole.
 
-    Where memory runs out, the image is restored anew with tiles of half the side, and ``report`` is told why.
+    Where memory runs out, the image is restored anew with tiles of half the side, and ``report`` is given the reason.
 
     Args:
         restore: takes and gives a floating tensor ``[1, 3, h, w]``, h and w at most ``tile``.

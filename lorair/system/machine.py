@@ -23,7 +23,7 @@ PACKAGES: Final = (
 
 
 def machine_facts() -> dict[str, Any]:
-    """Processor, memory, GPU, system, versions, threads, commit; None for what this machine does not tell."""
+    """Processor, memory, GPU, system, versions, threads, commit; None for what this machine does not say."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -67,7 +67,7 @@ def commit_of(file: Path) -> str | None:
 def peak_rss_mib() -> float | None:
     """Most resident memory of this process so far in MiB, by Linux' own account; None on other systems.
 
-    ``getrusage`` is no substitute: what it tells starts at the parent's peak.
+    ``getrusage`` is no substitute: its figure starts at the parent's peak.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

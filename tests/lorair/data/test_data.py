@@ -42,7 +42,7 @@ def test_memory_limit_changes_nothing_but_memory(folder: Path) -> None:
     assert decoded[0] is not decoded[0] and kept[0] is kept[0]
 
 
-def test_folder_without_images_is_refused(tmp_path: Path) -> None:
+def test_folder_without_images_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no photographs in"):
         PhotographFolder(tmp_path)
     with pytest.raises(ImageError, match="is not a folder"):
@@ -88,7 +88,7 @@ def test_shapes_cover_their_range(folder: Path) -> None:
     assert max(max(shape) / min(shape) for shape in shapes) <= 1.5 + 1 / 32
 
 
-def test_seed_and_step_alone_decide(folder: Path) -> None:
+def test_only_seed_and_step_decide(folder: Path) -> None:
     data = batches(folder, batch_size=3)
     in_process = [data[step] for step in (2, 3)]
     loader = DataLoader(batches(folder, batch_size=3), batch_size=None, sampler=range(2, 4), num_workers=2)
@@ -107,12 +107,12 @@ def test_fewer_tasks_share_a_batch_and_all_are_seen(folder: Path) -> None:
     assert min(counts.values()) > 0.5 * 60 and len(counts) == len(KINDS)
 
 
-def test_too_large_crop_is_refused(folder: Path) -> None:
+def test_too_large_crop_is_rejected(folder: Path) -> None:
     with pytest.raises(ValueError, match=r"crops of 65 pixels.*short side of 64"):
         batches(folder, shapes=CropShapes(65, 65))
 
 
-def test_degradation_without_a_procedure_is_refused(folder: Path) -> None:
+def test_degradation_without_a_procedure_is_rejected(folder: Path) -> None:
     with pytest.raises(ValueError, match="unknown degradation 'fog'; choose one of noise"):
         DegradedBatches(PhotographFolder(folder), ("rain", "fog"), CropShapes(16, 16), 2, 1, 0)
 

@@ -118,7 +118,7 @@ def test_an_experts_pairs_are_equally_likely(tmp_path: Path) -> None:
     assert sorted(drawn) == [0, 1, 2, 3] and min(drawn.values()) > 70 and max(drawn.values()) < 130
 
 
-def test_seed_and_step_alone_decide(root: Path) -> None:
+def test_only_seed_and_step_decide(root: Path) -> None:
     data = batches(root)
     for expected, got in zip([data[2], data[3]], loaded(batches(root, steps=4), 2, workers=2), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(expected, got, strict=True))
@@ -154,7 +154,7 @@ def test_noise_is_made_when_read_and_the_same_at_every_access(root: Path) -> Non
     assert np.array_equal(degraded, folder[0][0])
 
 
-def test_sides_of_two_sizes_are_refused_by_name(root: Path) -> None:
+def test_sides_of_two_sizes_are_rejected_by_name(root: Path) -> None:
     save(root / "rain/gt/0.png", coordinates(40, 57))
     folder = PairFolder(root, (RAIN,))
     for read in (folder.size, folder.__getitem__):

@@ -239,7 +239,7 @@ def test_sixteen_bits_become_the_nearest_eight_where_the_format_holds_no_more(tm
         assert np.array_equal(np.asarray(image), np.round(samples / 257).astype(np.uint8))
 
 
-def test_jpeg_refuses_transparency(tmp_path: Path):
+def test_jpeg_rejects_transparency(tmp_path: Path):
     with pytest.raises(ImageError, match=r"a\.jpg.*transparency"):
         write_image(tmp_path / "a.jpg", picture_from_samples(noise(4)))
     assert list(tmp_path.iterdir()) == []
@@ -297,7 +297,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     assert target.read_bytes() == b"old"
 
 
-def test_unknown_suffix_and_odd_arrays_are_refused(tmp_path: Path):
+def test_unknown_suffix_and_odd_arrays_are_rejected(tmp_path: Path):
     with pytest.raises(ValueError, match="names no format to write"):
         write_image(tmp_path / "a.bmp", picture_from_samples(noise(3)))
     with pytest.raises(ValueError, match="float32"):

@@ -67,7 +67,7 @@ def test_an_image_that_fits_passes_untouched_and_once():
     assert calls[0] is original
 
 
-def test_out_of_memory_halves_the_tiles_of_this_image_alone():
+def test_out_of_memory_halves_the_tiles_of_this_image_only():
     sides, reports = [], []
 
     def small_only(part: torch.Tensor) -> torch.Tensor:
@@ -120,6 +120,6 @@ def test_other_errors_are_not_taken_for_memory():
 
 
 @pytest.mark.parametrize("overlap", [-1, 33, 64])
-def test_an_impossible_overlap_is_refused(overlap: int):
+def test_an_impossible_overlap_is_rejected(overlap: int):
     with pytest.raises(ValueError, match="at most 32"):
         restore_tiled(lambda part: part, image(100, 100), 64, overlap)
