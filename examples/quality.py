@@ -23,7 +23,7 @@ from quality_recipes import RECIPES
 from torch import Tensor
 
 import lorair
-from lorair.images import psnr
+from lorair.images import psnr, read_image
 
 SEVERITIES = ("mild", "middle", "strong")
 SIDE = 256
@@ -54,7 +54,7 @@ def photographs(folder: Path, limit: int) -> list[Path]:
 
 def middle(path: Path) -> np.ndarray:
     """The middle of a photograph, float32 [SIDE, SIDE, 3], after it was reduced."""
-    image = Image.open(path).convert("RGB")
+    image = Image.fromarray(read_image(path).uint8_pixels())
     scale = REDUCED / min(image.size)
     image = image.resize([round(side * scale) for side in image.size], Image.Resampling.LANCZOS)
     left, top = ((side - SIDE) // 2 for side in image.size)

@@ -13,7 +13,6 @@ the rest one degradation each. The restorer is to bear the router's errors, so i
 import argparse
 import csv
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,8 +29,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lorair.checkpoints import checkpoint_of, model_of, read_checkpoint, write_checkpoint
 from lorair.degradations import FloatImage, degrade_by, draw_mixture
+from lorair.images import list_images, read_image
 from lorair.model import LoRAIR
 from lorair.model.router import CLIP_MEAN, CLIP_STD
+from lorair.system import written_aside
 
 CLASSES_A_BATCH, IMAGES_A_CLASS = 3, 3
 CROP = 128
@@ -57,8 +58,8 @@ class Samples:
         table = Path(__file__).parents[1] / "lorair" / "weights" / "photographs.tsv"
         with table.open(encoding="utf-8") as file:
             held_out = {row["file"] for row in csv.DictReader(file, delimiter="\t") if row["split"] == "val"}
-        paths = sorted(path for path in folder.glob("*.jpg") if path.name not in held_out)
-        self.photographs = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+        paths = (path for path in list_images(folder) if path.name not in held_out)
+        self.photographs = [read_image(path).uint8_pixels() for path in paths]
         self.degradations, self.view_size, self.seed = degradations, view_size, seed
 
     def batch(self, step: int) -> tuple[list[Sample], list[int]]:
@@ -185,9 +186,8 @@ class Training:
 
     def save(self, folder: Path) -> None:
         """The state to resume from, and the average as a checkpoint; each written aside, then renamed."""
-        aside = folder / "state.tmp"
-        torch.save(self.state(), aside)
-        os.replace(aside, folder / "state.pt")
+        with written_aside(folder / "state.pt") as aside:
+            torch.save(self.state(), aside)
         averaged = self.average.module
         assert isinstance(averaged, LoRAIR)
         averaged.mean_priors = self.priors

@@ -107,6 +107,7 @@ def odd_files() -> dict[str, OddFile]:
         "planar_rgb16_tiff": OddFile("tiff", tiff(planar(rgb16), **by_channel), rgb(rgb16)),
         "planar_big_endian_tiff": OddFile("tiff", tiff(planar(rgb16), byteorder=">", **by_channel), rgb(rgb16)),
         "planar_tiles_tiff": OddFile("tiff", tiff(planar(rgb16), tile=(16, 32), **by_channel), rgb(rgb16)),
+        "planar_rgb_tiff": OddFile("tiff", tiff(planar(colour), **by_channel), colour),
         "planar_gray_alpha_tiff": OddFile("tiff", planar_gray_alpha(gray_alpha), rgb(gray_alpha)),
         "lzw_tiff": OddFile("tif", pillow(colour, "TIFF", compression="tiff_lzw"), colour),
         "preview_tiff": OddFile("tif", tiff_with_preview(colour), colour),

@@ -34,7 +34,8 @@ def check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
 def needs_opencv(data: bytes, image: Image.Image) -> bool:
     """Whether ``decode_by_opencv`` is to decode an image that Pillow has opened from ``data``."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return bits_of(image) == 16 or is_planar(image)
+        two_planes = is_planar(image) and image.tag_v2[TIFF_TAG["SamplesPerPixel"]] == 2
+        return bits_of(image) == 16 or two_planes
     return image.format == "PNG" and data[24] == 16
 
 

@@ -1,4 +1,5 @@
-"""TIFF files that keep each channel by itself (PlanarConfiguration 2), which Pillow and OpenCV mostly misread."""
+"""TIFF files that keep each channel by itself (PlanarConfiguration 2), which Pillow and OpenCV misread unless they are
+8-bit RGB."""
 
 import struct
 from typing import Final
