@@ -93,10 +93,8 @@ def brief_models(make_model, tmp_path_factory) -> dict[int, tuple[LoRAIR, Path]]
 FORMS = {
     "merged": GraphSpec(Lowering.MERGED, max_size=160),
     "low-rank": GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160),
-    "bank": GraphSpec(Lowering.BANK, max_size=160),
     "split": GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160, routing=RoutingForm.SPLIT),
     "split-merged": GraphSpec(Lowering.MERGED, max_size=160, routing=RoutingForm.SPLIT),
-    "split-bank": GraphSpec(Lowering.BANK, max_size=160, routing=RoutingForm.SPLIT),
     "experts": GraphSpec(Lowering.PLAIN, max_batch=4, max_size=160, routing=RoutingForm.EXPERTS),
     "pinned": GraphSpec(Lowering.PLAIN, max_batch=4, max_size=160, routing=RoutingForm.PINNED, pinned="rain"),
     "tiles": GraphSpec(

@@ -30,7 +30,6 @@ class LoweringChoice(StrEnum):
 
     auto = "auto"
     merged = "merged"
-    bank = "bank"
     low_rank = "low-rank"
 
 

@@ -1,9 +1,9 @@
 """How the restorer's experts become static graph operations.
 
 A graph has no branch per image and no group count that follows the batch. What remains: one merged kernel per
-convolution, computed from the gates of a single image or taken from a bank of every expert's; constant kernels in
-low-rank branches beside the convolutions, which a batch of mixed gates can share; or, where the expert is known at
-export, its merged weights as constants (:mod:`lorair_export.graph.plain`).
+convolution, computed from the gates of a single image; constant kernels in low-rank branches next to the
+convolutions, which a batch of mixed gates can share; or, where the expert is known at export, its merged weights as
+constants (:mod:`lorair_export.graph.plain`).
 """
 
 import copy
@@ -141,23 +141,6 @@ class MergedRestorer(nn.Module):
         return functional_call(self.net, merged, (images, prior)).clamp(0, 1)
 
 
-class BankRestorer(nn.Module):
-    """The restorer of one image and one-hot gates, every expert's merged weights at hand; as MergedRestorer."""
-
-    def __init__(self, net: RestorationNet) -> None:
-        super().__init__()
-        self.net = net
-        convs = {name: conv for name, conv in net.named_modules() if isinstance(conv, ExpertConv2d)}
-        self.names = list(convs)
-        self.banks = nn.ParameterList(map(_bank, convs.values()))
-
-    def forward(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
-        expert = gates.argmax(1)
-        kernels = (bank.index_select(0, expert).flatten(0, 1) for bank in self.banks)
-        chosen = {f"{name}.weight": kernel for name, kernel in zip(self.names, kernels, strict=True)}
-        return functional_call(self.net, chosen, (images, prior)).clamp(0, 1)
-
-
 class LowRankRestorer(nn.Module):
     """The restorer of any batch: images [B, 3, H, W], prior [B, P], gates [B, E] -> restored, in [0, 1]."""
 
@@ -172,7 +155,7 @@ class LowRankRestorer(nn.Module):
         return functional_call(self.net, swapped, (images, prior)).clamp(0, 1)
 
 
-RESTORERS = {Lowering.MERGED: MergedRestorer, Lowering.BANK: BankRestorer, Lowering.LOW_RANK: LowRankRestorer}
+RESTORERS = {Lowering.MERGED: MergedRestorer, Lowering.LOW_RANK: LowRankRestorer}
 
 
 def lowered_restorer(model: LoRAIR, lowering: Lowering, max_size: int, dtype: torch.dtype = torch.float32) -> nn.Module:
@@ -221,9 +204,3 @@ def plain_conv2d(weight: Tensor, groups: int, stride: int = 1, padding: int = 0)
         conv = nn.Conv2d(in_channels * groups, out_channels, k, stride, padding, groups=groups, bias=False)
     conv.weight = nn.Parameter(weight, requires_grad=False)
     return conv
-
-
-def _bank(conv: ExpertConv2d) -> nn.Parameter:
-    """Every expert's merged weight, [E, cout, cin/groups, k, k]."""
-    own = torch.eye(len(conv.a), dtype=conv.a.dtype, device=conv.a.device)
-    return nn.Parameter(torch.stack([conv.merged_weight(gates) for gates in own]), requires_grad=False)

@@ -137,7 +137,5 @@ def check_form(model: LoRAIR, spec: GraphSpec) -> None:
             f"--routing experts has one graph per expert, but this model mixes {top_k} experts per image (top_k); "
             "use --routing split"
         )
-    if top_k > 1 and spec.lowering == "bank":
-        raise ValueError(f"--lowering bank takes one expert per image, this model mixes {top_k} (top_k); use merged")
     if spec.pinned is not None:
         model.pin(spec.pinned)

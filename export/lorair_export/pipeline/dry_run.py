@@ -12,7 +12,7 @@ from lorair.model import LoRAIR
 from lorair_export.bundle import Manifest
 from lorair_export.graph import check_form
 from lorair_export.quantization import KEPT
-from lorair_export.spec import PRECISIONS, GraphSpec, Lowering, RoutingForm, graph_names
+from lorair_export.spec import PRECISIONS, GraphSpec, RoutingForm, graph_names
 
 MIB = 2**20
 
@@ -71,7 +71,7 @@ def weight_bytes(model: LoRAIR, spec: GraphSpec) -> int:
     experts = len(model.degradations)
     if spec.routing is RoutingForm.PINNED:
         return plain
-    if spec.routing is RoutingForm.EXPERTS or spec.lowering is Lowering.BANK:
+    if spec.routing is RoutingForm.EXPERTS:
         return router + experts * plain
     return router + factors + plain
 

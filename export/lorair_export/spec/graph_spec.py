@@ -17,7 +17,7 @@ class GraphSpec:
     """What graphs to make of a model.
 
     ``precision`` is what the restorer computes in, of ``PRECISIONS``; ``max_batch`` the most images per call, 1 with
-    the merged lowering and the bank; ``min_size`` and ``max_size`` the smallest and largest height and width in
+    the merged lowering; ``min_size`` and ``max_size`` the smallest and largest height and width in
     pixels, which ``shape``, a height and width, fixes instead, as equal ones do. ``fixed_batch`` makes every call
     one of ``max_batch`` images. ``io`` is the images' type, float32 in [0, 1] or uint8 in 0..255, ``pinned`` the
     degradation of the form pinned.
@@ -48,7 +48,7 @@ class GraphSpec:
         least_opset = PRECISIONS[self.precision].least_opset
         if self.opset < least_opset:
             raise ValueError(f"--precision {self.precision} needs --opset {least_opset} or above; got {self.opset}")
-        if PRECISIONS[self.precision].eight_bit and self.lowering in (Lowering.MERGED, Lowering.BANK):
+        if PRECISIONS[self.precision].eight_bit and self.lowering is Lowering.MERGED:
             raise ValueError(
                 f"--precision {self.precision} stores kernels in 8 bits, and the {self.lowering} lowering makes them "
                 "in the graph; use --lowering low-rank, or --routing experts or pinned:NAME"
@@ -57,7 +57,7 @@ class GraphSpec:
             raise ValueError(f"sizes need 2 <= min <= max; got {self.min_size} and {self.max_size}")
         if self.max_batch < 1:
             raise ValueError(f"max_batch must be at least 1; got {self.max_batch}")
-        if self.lowering in (Lowering.MERGED, Lowering.BANK) and self.max_batch > 1:
+        if self.lowering is Lowering.MERGED and self.max_batch > 1:
             raise ValueError(
                 f"the {self.lowering} lowering takes one image per call, got max_batch {self.max_batch}; use low-rank"
             )

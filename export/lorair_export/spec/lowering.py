@@ -9,12 +9,11 @@ from lorair_export.spec.routing_form import RoutingForm
 class Lowering(StrEnum):
     """How experts become graph operations.
 
-    One merged kernel (batch 1); one of a bank of merged kernels (batch 1, top-1 gates); low-rank branches (any
-    batch); or none, the weights of one expert merged at export (the forms of routing that know it).
+    One kernel per convolution merged in the graph (batch 1); low-rank branches (any batch); or none, the weights of
+    one expert merged at export (the forms of routing that know it).
     """
 
     MERGED = "merged"
-    BANK = "bank"
     LOW_RANK = "low-rank"
     PLAIN = "plain"
 
@@ -22,11 +21,7 @@ class Lowering(StrEnum):
 def chosen_lowering(
     choice: str, max_batch: int, routing: RoutingForm = RoutingForm.GRAPH, precision: str = "fp32"
 ) -> tuple[Lowering, str]:
-    """The lowering of that name, or for ``auto`` the one that suits routing and batch, and the reason in words.
-
-    How many experts an image mixes changes nothing: a bank takes one alone, and is never chosen, as it holds every
-    expert's weights in full to save a product that costs little.
-    """
+    """The lowering of that name, or for ``auto`` the one that suits routing and batch, and the reason in words."""
     if choice != "auto":
         return Lowering(choice), "as asked"
     if routing in (RoutingForm.EXPERTS, RoutingForm.PINNED):
@@ -37,5 +32,5 @@ def chosen_lowering(
             "them without branches by --routing experts"
         )
     if max_batch == 1:
-        return Lowering.MERGED, "one image per call costs what the plain network costs (--max-batch 1)"
+        return Lowering.MERGED, "batch size 1: merged weights add almost no cost (--max-batch 1)"
     return Lowering.LOW_RANK, f"up to {max_batch} images per call, each with gates of its own (--max-batch)"

@@ -62,7 +62,6 @@ def test_a_dry_run_refuses_what_the_export_refuses(command, tmp_path):
     assert command("onnx", "--dry-run", "--lowering", "merged", "--max-batch", "4") == 2
     for form in ("experts", "pinned:typo"):  # the model mixes two
         assert command("onnx", "--dry-run", "--routing", form) == 2
-    assert command("onnx", "--dry-run", "--lowering", "bank") == 2
     assert command("onnx", "--dry-run", ckpt="nowhere.pt") == 1
     (tmp_path / "out").mkdir()
     assert command("onnx", "--dry-run") == 4

@@ -23,8 +23,8 @@ from lorair.photographs import examples
 EIGHT_BIT = ("int8", "fp8")
 # A form's lowerings, and the fixture's name of each.
 FORMS = {
-    RoutingForm.GRAPH: {Lowering.MERGED: "merged", Lowering.BANK: "bank", Lowering.LOW_RANK: "low-rank"},
-    RoutingForm.SPLIT: {Lowering.MERGED: "split-merged", Lowering.BANK: "split-bank", Lowering.LOW_RANK: "split"},
+    RoutingForm.GRAPH: {Lowering.MERGED: "merged", Lowering.LOW_RANK: "low-rank"},
+    RoutingForm.SPLIT: {Lowering.MERGED: "split-merged", Lowering.LOW_RANK: "split"},
     RoutingForm.EXPERTS: {Lowering.PLAIN: "experts"},
     RoutingForm.PINNED: {Lowering.PLAIN: "pinned"},
 }
@@ -32,7 +32,7 @@ CELLS = [
     (name, precision)
     for lowerings in FORMS.values()
     for (lowering, name), precision in product(lowerings.items(), PRECISIONS)
-    if not (precision in EIGHT_BIT and lowering in (Lowering.MERGED, Lowering.BANK))
+    if not (precision in EIGHT_BIT and lowering is Lowering.MERGED)
 ]
 
 
@@ -101,7 +101,7 @@ def test_what_is_no_cell_is_refused():
         if taken:
             assert spec().lowering is lowering
             continue
-        quantised = precision in EIGHT_BIT and lowering in (Lowering.MERGED, Lowering.BANK)
+        quantised = precision in EIGHT_BIT and lowering is Lowering.MERGED
         with pytest.raises(ValueError, match="stores kernels in 8 bits" if quantised else "leave it to auto"):
             spec()
 

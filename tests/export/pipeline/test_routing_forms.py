@@ -26,7 +26,7 @@ from lorair.inference.runtime import Runtime
 from lorair.inference.torch_runtime import TorchRuntime
 from lorair.model.router import Routing
 
-FREE = ["bank", "split", "split-merged", "split-bank", "experts", "pinned"]
+FREE = ["split", "split-merged", "experts", "pinned"]
 # Non-square, no multiple of 2, and on both sides of the attention's window of 48.
 SIZES = [(31, 47), (97, 40), (131, 160)]
 
@@ -179,18 +179,6 @@ def test_pinned_costs_less_than_the_plain_network(form_of, plain_graph):
     assert path.stat().st_size < plain_graph.stat().st_size
 
 
-def test_a_bank_holds_kernels_and_computes_none(form_of):
-    graph = onnx.load(form_of("bank").folder / "model.onnx").graph
-    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
-    makers = {node.op_type for node in graph.node if kernels & set(node.output)}
-    assert makers == {"Reshape"}
-    kinds = Counter(node.op_type for node in graph.node if node.name.startswith("restorer/"))
-    assert kinds["ArgMax"] == 1 and kinds["Conv"] <= kinds["Gather"] <= kinds["Conv"] + 2
-    assert not [node for node in graph.node if node.name.startswith("restorer/") and node.op_type == "MatMul"]
-    held = {tuple(tensor.dims) for tensor in graph.initializer}
-    assert (3, 16, 3, 3, 3) in held and (16, 3, 3, 3) not in held
-
-
 def test_an_engine_of_8_bit_images_builds(rtx, form_of, tmp_path):
     exported = form_of("tiles")
     folder = shutil.copytree(exported.folder, tmp_path / "bundle")
@@ -205,8 +193,6 @@ def test_what_the_model_does_not_allow_is_refused(export_checkpoint, top1_model,
     experts = GraphSpec(Lowering.PLAIN, routing=RoutingForm.EXPERTS)
     with pytest.raises(ValueError, match=r"mixes 2 experts .* --routing split"):
         bundle_from_checkpoint(export_checkpoint, tmp_path / "out", experts, [])
-    with pytest.raises(ValueError, match="use merged"):
-        bundle_from_checkpoint(export_checkpoint, tmp_path / "out", GraphSpec(Lowering.BANK), [])
     with pytest.raises(ValueError, match="knows noise, rain, haze"):
         snow = GraphSpec(Lowering.PLAIN, routing=RoutingForm.PINNED, pinned="snow")
         bundle_from_checkpoint(top1_checkpoint, tmp_path / "out", snow, [])
@@ -222,7 +208,7 @@ def test_what_the_model_does_not_allow_is_refused(export_checkpoint, top1_model,
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"lowering": Lowering.BANK, "max_batch": 2}, "one image per call"),
+        ({"lowering": Lowering.MERGED, "max_batch": 2}, "one image per call"),
         ({"lowering": Lowering.PLAIN, "routing": RoutingForm.PINNED}, "names a degradation"),
         ({"io": "int8"}, "float32 or uint8"),
         ({"shape": (1, 64)}, "at least 2"),
@@ -247,4 +233,3 @@ def test_names_and_lowerings_follow_the_form():
     for form in (RoutingForm.EXPERTS, RoutingForm.PINNED):
         assert chosen_lowering("auto", 8, form)[0] is Lowering.PLAIN
     assert chosen_lowering("auto", 1, RoutingForm.SPLIT)[0] is Lowering.MERGED
-    assert chosen_lowering("bank", 1)[0] is Lowering.BANK
