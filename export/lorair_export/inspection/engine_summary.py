@@ -12,7 +12,7 @@ import torch
 
 from lorair.errors import RuntimeUnavailableError
 from lorair_export.bundle import Manifest
-from lorair_export.tensorrt import Bound, deserialized, find_tensorrt
+from lorair_export.tensorrt import CudaEngine, Module, deserialized, find_tensorrt
 
 # A tensor's "Format/Datatype" is a type, "Half", or a layout with the type in it, "Row major linear FP16 format".
 DATATYPE = re.compile(r"\b(BFloat16|BF16|Float|FP32|Half|FP16|FP8|U?Int8|Int32|Int64|Bool)\b", re.IGNORECASE)
@@ -42,9 +42,9 @@ def engine_summaries(folder: Path, manifest: Manifest) -> list[EngineSummary]:
     return [summary_of(name, engine, flavour.module) for name, engine in engines.items()]
 
 
-def summary_of(graph: str, engine: Bound, trt: Bound) -> EngineSummary:
+def summary_of(graph: str, engine: CudaEngine, trt: Module) -> EngineSummary:
     """The inspector's JSON, counted."""
-    told = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+    told = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.__members__["JSON"])
     layers = json.loads(told)["Layers"]
     detailed = [layer for layer in layers if isinstance(layer, dict)]  # else a name alone
     types = Counter(layer["LayerType"] for layer in detailed)

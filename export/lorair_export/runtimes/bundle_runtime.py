@@ -11,6 +11,7 @@ from lorair.errors import UnknownDegradationError
 from lorair.inference import pad_reflected
 from lorair.model import Routing, pinned_routing
 from lorair_export.bundle import Graph, Manifest
+from lorair_export.runtimes.image_sizes import check_images, takes_size
 from lorair_export.spec import ROUTER, RoutingForm, expert_graph
 
 
@@ -18,9 +19,9 @@ class BundleRuntime(ABC):
     """What every runtime of bundles shares; :meth:`run` is its own.
 
     A batch beyond the largest for its size runs in parts, and images between an engine's profiles are filled up to
-    one by reflection. Where a graph takes 8-bit images, float32 ones are rounded to levels for it, and its levels are
-    divided by 255 again. ``precision`` is the graphs', by which they are judged; ``computes_in`` what the restorer's
-    convolutions run in here.
+    one by reflection. Where a graph takes 8-bit images, float32 ones are rounded to 0..255 for it, and its output is
+    divided by 255 again. ``precision`` is that of the graphs, by whose tolerance they are judged; ``computes_in`` what
+    the restorer's convolutions run in on this machine.
     """
 
     name: ClassVar[str]
@@ -46,7 +47,7 @@ class BundleRuntime(ABC):
                 return self.pin(self.manifest.pinned, len(images))
             case _:
                 router = self.manifest.graph(ROUTER)
-                if not _holds(router, images):
+                if not takes_size(router, *images.shape[-2:]):
                     return None
                 outputs = self._call(router, {"image": images})
                 return Routing(None, outputs["gates"], outputs["prior"])
@@ -62,7 +63,7 @@ class BundleRuntime(ABC):
                 f"--routing split, or pinned:{degradation}, or use the checkpoint"
             )
         if manifest.pinned not in (None, degradation):
-            raise ValueError(f"this bundle restores {manifest.pinned} alone; got {degradation!r}")
+            raise ValueError(f"this bundle restores only {manifest.pinned}; got {degradation!r}")
         if not manifest.mean_priors:
             raise ValueError(f"degradation {degradation!r} cannot be named: the checkpoint had no mean priors")
         return pinned_routing(self.degradations.index(degradation), torch.tensor(manifest.mean_priors), batch)
@@ -70,7 +71,7 @@ class BundleRuntime(ABC):
     def restore(self, images: Tensor, routing: Routing | None) -> tuple[Tensor, Tensor]:
         """See :class:`~lorair.inference.Runtime`; ValueError for images or a routing that the graphs do not take."""
         manifest = self.manifest
-        _check(images, manifest.graphs[-1])
+        check_images(images, manifest.graphs[-1])
         if manifest.routing is RoutingForm.GRAPH:
             if routing is not None:
                 raise ValueError("this bundle routes inside and takes no routing; pass None, or use --routing split")
@@ -87,7 +88,7 @@ class BundleRuntime(ABC):
             case RoutingForm.PINNED:
                 assert manifest.pinned is not None
                 if not torch.equal(gates, self.pin(manifest.pinned, len(images)).gates):
-                    raise ValueError(f"this bundle restores {manifest.pinned} alone; it takes no other routing")
+                    raise ValueError(f"this bundle restores only {manifest.pinned}; it takes no other routing")
                 return self._call(manifest.graphs[0], {"image": images})["restored"], gates
             case _:
                 return self._restored_by_experts(images, gates, prior), gates
@@ -126,34 +127,3 @@ class BundleRuntime(ABC):
         filled = {name: torch.cat([rows, *[rows[-1:]] * missing]).contiguous() for name, rows in part.items()}
         outputs = {name: rows[:count] for name, rows in self.run(graph, filled).items()}
         return {name: rows[..., :height, :width] if rows.ndim == 4 else rows for name, rows in outputs.items()}
-
-
-def _holds(graph: Graph, images: Tensor) -> bool:
-    height, width = images.shape[-2:]
-    if graph.profiles:
-        return bool(graph.profiles_for(height, width))
-    low, high = graph.size_range
-    return (height, width) == graph.shape if graph.shape else low <= min(height, width) and max(height, width) <= high
-
-
-def _check(images: Tensor, graph: Graph) -> None:
-    if images.ndim != 4 or images.shape[1] != 3 or not len(images) or images.dtype != torch.float32:
-        raise ValueError(f"images must be float32 [B, 3, H, W]; got {images.dtype} {tuple(images.shape)}")
-    if not _holds(graph, images):
-        height, width = images.shape[-2:]
-        raise ValueError(f"the graph takes {_taken(graph)}, got {height}x{width}; {_advice(graph, height, width)}")
-
-
-def _taken(graph: Graph) -> str:
-    if graph.shape:
-        return "images of {}x{} pixels".format(*graph.shape)
-    if graph.profiles:
-        return "images of " + " and ".join("up to {}x{}".format(*p.max[2:]) for p in graph.profiles) + " pixels"
-    return "sides of {} to {} pixels".format(*graph.size_range)
-
-
-def _advice(graph: Graph, height: int, width: int) -> str:
-    if graph.shape and graph.shape[0] != graph.shape[1]:  # tiles are squares
-        return f"export with --imgsz {height},{width} for such images, or with --tile for images of any size"
-    bounds = "shape" if graph.profiles else "size"
-    return f"restore larger images in tiles (--tile), or export with other --min-{bounds} and --max-{bounds}"

@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lorair_export.graph import CPU
+from lorair_export.runtimes.onnx_bundle import PARTS
 from lorair_export.runtimes.onnxruntime import OnnxRuntime, session_of
-
-PARTS: Final = ("router", "restorer")
 
 
 def graph_part_times(target: str, runtime: OnnxRuntime, images: Tensor, calls: int) -> dict[str, float]:
     """Mean milliseconds of routing and of restoring per call, in a further session set up as the runtime's.
 
-    The profile's own cost is in them. Empty on a GPU, where it tells when work was given and not how long it took.
+    They include the profile's own cost. Empty on a GPU, where the profile has when work was launched, not how long it
+    took.
 
     Args:
         target: the bundle or its graph that the runtime was opened from.

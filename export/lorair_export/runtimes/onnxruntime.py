@@ -2,20 +2,20 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.system import resolve_device
-from lorair_export.bundle import Graph, Manifest, named_runtime, read_bundle
-from lorair_export.errors import ExportError
+from lorair_export.bundle import Graph, Manifest, named_runtime
 from lorair_export.extras import require
 from lorair_export.graph import cpu_session, opened_session
 from lorair_export.runtimes.bundle_runtime import BundleRuntime
+from lorair_export.runtimes.onnx_bundle import onnx_bundle
 from lorair_export.spec import PRECISIONS
 
 if TYPE_CHECKING:
@@ -23,14 +23,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# onnxruntime's InferenceSession, or what is called as one.
-Session = Any
-
 
 class OnnxRuntime(BundleRuntime):
     """A bundle's graphs in one session each.
 
-    They compute in float32 on a CPU (measured on x86), and everywhere in 8 bits (see ``graph_session``).
+    They compute in float32 on a CPU (measured on x86), graphs in 8 bits on every device (see ``session_options``).
     """
 
     name = "onnx"
@@ -40,7 +37,11 @@ class OnnxRuntime(BundleRuntime):
         resolved = resolve_device(device)
         if resolved.type == "cpu" or PRECISIONS[self.precision].eight_bit:
             self.computes_in = "fp32"
-        self.sessions = {graph.name: self._session(folder / graph.file, resolved) for graph in manifest.graphs}
+        if resolved.type == "cpu" and self.precision == "bf16":
+            logger.warning("ONNX Runtime's CPU has no bfloat16 convolution: computing in float32, results rounded")
+        self.sessions = {
+            graph.name: session_of(folder / graph.file, resolved, self.precision) for graph in manifest.graphs
+        }
 
     @classmethod
     def accepts(cls, target: str) -> bool:
@@ -50,45 +51,25 @@ class OnnxRuntime(BundleRuntime):
 
     @classmethod
     def open(cls, target: str, device: str = "auto") -> "OnnxRuntime":
-        """Load the graphs; a file ``*.onnx`` stands for its bundle, also where engines were built from its graphs.
+        """Load the graphs; see :func:`onnx_bundle` for targets.
 
         Raises:
             RuntimeUnavailableError: ONNX Runtime is missing, or does not get the device.
-            ExportError: the bundle is damaged, or a graph has no manifest beside it that names it.
+            ExportError: the bundle is damaged, or a graph has no manifest in its folder that names it.
         """
-        return cls(*bundle_of(target), device)
-
-    def _session(self, model: Path, device: torch.device) -> Session:
-        if device.type == "cpu" and self.precision == "bf16":
-            logger.warning("ONNX Runtime's CPU has no bfloat16 convolution: computing in float32, results rounded")
-        return session_of(model, device, self.precision)
+        return cls(*onnx_bundle(target), device)
 
     def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         names = [output.name for output in graph.outputs]
         values = self.sessions[graph.name].run(names, {name: tensor.cpu().numpy() for name, tensor in inputs.items()})
-        return {name: torch.from_numpy(value) for name, value in zip(names, values, strict=True)}
-
-
-def bundle_of(target: str) -> tuple[Path, Manifest]:
-    """Folder and manifest of a bundle; a file ``*.onnx`` stands for its bundle's graphs, also beside their engines.
-
-    ExportError where it is damaged, or the file is none of its graphs.
-    """
-    path = Path(target)
-    if path.suffix != ".onnx":
-        return path, read_bundle(path)
-    manifest = read_bundle(path.parent)
-    graphs = tuple(replace(graph, file=graph.source or graph.file, source="") for graph in manifest.graphs)
-    if path.name not in [graph.file for graph in graphs]:
-        raise ExportError(f"{path}: no graph of the bundle; its graphs are {[graph.file for graph in graphs]}")
-    return path.parent, replace(manifest, graphs=graphs)
+        return {name: torch.from_numpy(np.asarray(value)) for name, value in zip(names, values, strict=True)}
 
 
 def session_of(model: Path, device: torch.device, precision: str, profile: str = "") -> "onnxruntime.InferenceSession":
     """A session of a bundle's graph; ``profile`` is that of :func:`lorair_export.graph.session.session_options`.
 
     Raises:
-        ExportError: ONNX Runtime refuses the graph.
+        ExportError: ONNX Runtime rejects the graph.
         RuntimeUnavailableError: it does not get the device.
     """
     if device.type == "cpu" and precision == "bf16":

@@ -1,20 +1,25 @@
 """TensorRT: one adapter over its versions and flavours, the builder, and a loaded engine."""
 
-from lorair_export.tensorrt.builder import PORTABLE, EngineSpec, check_spec, checked_targets, engine_from_onnx
-from lorair_export.tensorrt.engine import LoadedEngine, deserialized
-from lorair_export.tensorrt.flavour import Bound, Flavour, find_tensorrt
+from lorair_export.tensorrt.api import CudaEngine, Module
+from lorair_export.tensorrt.builder import engine_from_onnx
+from lorair_export.tensorrt.compatibility import takes_gpu, takes_version
+from lorair_export.tensorrt.engine import LoadedEngine
+from lorair_export.tensorrt.engine_spec import PORTABLE, EngineSpec, check_spec, checked_targets
+from lorair_export.tensorrt.flavour import Flavour, find_tensorrt
 from lorair_export.tensorrt.lint import Finding, lint, read_graph, refuse_unbuildable
-from lorair_export.tensorrt.options import AMPERE, EngineOptions, takes_gpu, takes_version
+from lorair_export.tensorrt.loading import deserialized
+from lorair_export.tensorrt.options import AMPERE, EngineOptions
 
 __all__ = [
     "AMPERE",
     "PORTABLE",
-    "Bound",
+    "CudaEngine",
     "EngineOptions",
     "EngineSpec",
     "Finding",
     "Flavour",
     "LoadedEngine",
+    "Module",
     "check_spec",
     "checked_targets",
     "deserialized",

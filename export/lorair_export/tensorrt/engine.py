@@ -4,18 +4,19 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from lorair.errors import RuntimeUnavailableError
 from lorair_export.bundle import Graph, Manifest, Profile
 from lorair_export.errors import ExportError
-from lorair_export.tensorrt.flavour import Bound, Flavour, library_logger
-from lorair_export.tensorrt.runtime_cache import RuntimeCache, runtime_cache
+from lorair_export.tensorrt.flavour import Flavour
+from lorair_export.tensorrt.loading import deserialized, execution_context, refit
+from lorair_export.tensorrt.runtime_cache import runtime_cache
 
-# Of how many sets of input shapes the tensors are kept.
-KEPT_SHAPES = 4
+# How many sets of input shapes keep their tensors.
+KEPT_SHAPES: Final = 4
 
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -32,8 +33,8 @@ class LoadedEngine:
     """A graph's engine, run on a stream of its own.
 
     Tensors stay where they are while a shape is in use, which CUDA graphs need. TensorRT-RTX records those itself; an
-    engine of classic TensorRT that takes one shape alone is recorded after its first run. One that takes several is
-    launched anew each time: to set its context to another shape would make a recording of it invalid.
+    engine of classic TensorRT that takes only one shape is recorded after its first run. One that takes several is
+    launched anew each time: setting its context to another shape would make a recording of it invalid.
     """
 
     def __init__(self, folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour, device: torch.device) -> None:
@@ -41,9 +42,9 @@ class LoadedEngine:
         with torch.cuda.device(device):
             self.engine = deserialized(folder, graph, manifest, flavour)  # held, for a context lives by its engine
             if manifest.engine.get("strip_weights"):
-                _refit(self.engine, folder / graph.source, flavour)
+                refit(self.engine, folder / graph.source, flavour)
             self.cache = runtime_cache(folder / graph.file, self.engine, flavour)
-            self.context = _context(self.engine, self.cache, graph, flavour)
+            self.context = execution_context(self.engine, self.cache, graph, flavour)
         self.stream = torch.cuda.Stream(device)
         self.records = self.cache is None and graph.shape is not None and graph.fixed_batch is not None
         self.recorded: torch.cuda.CUDAGraph | None = None
@@ -51,7 +52,7 @@ class LoadedEngine:
         self.shapes: Shapes | None = None
 
     def run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """One call with inputs of types and shapes that the graph takes -> its outputs, on the CPU.
+        """One call with inputs of dtypes and shapes that the graph takes -> its outputs by name, on the CPU.
 
         ValueError where no profile takes the shape; ExportError where TensorRT fails.
         """
@@ -120,7 +121,7 @@ class LoadedEngine:
 
 
 def profile_for(profiles: Sequence[Profile], shape: tuple[int, ...]) -> int:
-    """The index of the first profile whose bounds hold a shape; ValueError tells the bounds where none does."""
+    """The index of the first profile whose bounds hold a shape; ValueError with the bounds where none does."""
     for index, profile in enumerate(profiles):
         if all(low <= size <= high for low, size, high in zip(profile.min, shape, profile.max, strict=True)):
             return index
@@ -129,53 +130,6 @@ def profile_for(profiles: Sequence[Profile], shape: tuple[int, ...]) -> int:
         f"the engine takes images of {bounds}; got {_text(shape)}. Restore in tiles (--tile), or build it with "
         "other --min-shape and --max-shape"
     )
-
-
-def deserialized(folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour) -> Bound:
-    """A graph's engine on the current GPU, without its weights if they were stripped.
-
-    RuntimeUnavailableError where TensorRT does not load it here.
-    """
-    plan, log = folder / graph.file, library_logger(flavour.module)
-    log.clear()
-    runtime = flavour.module.Runtime(log)
-    if manifest.engine.get("version_compatible"):
-        runtime.engine_host_code_allowed = True  # the plan brings the runtime of its own version
-    engine = runtime.deserialize_cuda_engine(plan.read_bytes())
-    if engine is None:
-        raise RuntimeUnavailableError(
-            f"{plan.name} does not load with TensorRT {flavour.version} on {torch.cuda.get_device_name()}: "
-            f"{log.told() or 'no reason told'}. A plan runs on the library version it was built with, and on "
-            "the GPUs it was built for; build it again here"
-        )
-    return engine
-
-
-def _refit(engine: Bound, graph: Path, flavour: Flavour) -> None:
-    """Put the weights of an ONNX graph into a stripped engine; ExportError where they do not fit."""
-    trt, log = flavour.module, library_logger(flavour.module)
-    refitter = trt.Refitter(engine, log)
-    if not (trt.OnnxParserRefitter(refitter, log).refit_from_file(str(graph)) and refitter.refit_cuda_engine()):
-        raise ExportError(
-            f"the weights of {graph.name} do not go into its stripped engine: {log.told()}; build it anew"
-        )
-
-
-def _context(engine: Bound, cache: RuntimeCache | None, graph: Graph, flavour: Flavour) -> Bound:
-    log = library_logger(flavour.module)
-    log.clear()
-    if cache is None:
-        context = engine.create_execution_context()
-    else:
-        cache.config.cuda_graph_strategy = flavour.module.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        context = engine.create_execution_context(cache.config)
-    if context is None:
-        needed = f" (about {max(graph.activation_mib):.0f} MiB)" if graph.activation_mib else ""
-        raise RuntimeUnavailableError(
-            f"{graph.file} gets no memory on {torch.cuda.get_device_name()}{needed}: {log.told() or 'no reason told'}. "
-            "Free memory of the GPU, or build it with a smaller --max-shape"
-        )
-    return context
 
 
 def _text(shape: Sequence[int]) -> str:

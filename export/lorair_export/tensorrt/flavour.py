@@ -1,22 +1,17 @@
-"""Which TensorRT is installed, and what it can do: told by its attributes, never by its version."""
+"""Which TensorRT is installed, and what it can do: decided by its attributes, never by its version."""
 
 import importlib
-import logging
-import re
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any, Final, Literal
+from functools import cached_property
+from typing import Final, Literal, cast
 
 from lorair.errors import RuntimeUnavailableError
+from lorair_export.tensorrt.api import Builder, Module
+from lorair_export.tensorrt.log import library_log
 
 Backend = Literal["auto", "tensorrt", "rtx"]
 
 IMPORT_NAMES: Final = {"tensorrt": ("tensorrt",), "rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
-
-# An object of the bindings, whose types are known at run time alone.
-Bound = Any
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,7 +22,7 @@ class Flavour:
     capabilities and leaves the choice of kernels to the GPU that loads the plan.
     """
 
-    module: Bound
+    module: Module
 
     @property
     def version(self) -> str:
@@ -35,28 +30,41 @@ class Flavour:
 
     @cached_property
     def compute_capabilities(self) -> tuple[str, ...]:
-        """What a plan may be built for, as ``("8.6", ...)``; empty: only the GPU at hand."""
-        members = getattr(self.module, "ComputeCapability", None)
-        names = [] if members is None else [name[2:] for name in members.__members__ if name.startswith("SM")]
+        """What a plan may be built for, as ``("8.6", ...)``; empty: only the GPU of this machine."""
+        if not hasattr(self.module, "ComputeCapability"):
+            return ()
+        names = [name[2:] for name in self.module.ComputeCapability.__members__ if name.startswith("SM")]
         return tuple(f"{digits[:-1]}.{digits[-1]}" for digits in sorted(names, key=int))
 
     @property
-    def name(self) -> str:
+    def name(self) -> Literal["tensorrt", "rtx"]:
         return "rtx" if self.compute_capabilities else "tensorrt"
 
     @property
     def needs_strong_typing_flag(self) -> bool:
-        """Where a builder can still be told to use fp16, a network is weakly typed unless asked otherwise."""
+        """Where a builder can still be asked for fp16, networks are weakly typed by default."""
         return "FP16" in self.module.BuilderFlag.__members__
 
     def network_flags(self) -> int:
+        """The flags of a strongly typed network."""
         if not self.needs_strong_typing_flag:
             return 0
-        return 1 << int(self.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+        return 1 << int(self.module.NetworkDefinitionCreationFlag.__members__["STRONGLY_TYPED"])
+
+    def builder(self) -> Builder:
+        """A builder; RuntimeUnavailableError where the library has no GPU and needs one."""
+        log = library_log(self.module)
+        try:
+            return self.module.Builder(log)
+        except TypeError as error:  # what the bindings make of a null pointer
+            raise RuntimeUnavailableError(
+                f"TensorRT {self.version} cannot start a builder ({log.text or error}); classic TensorRT "
+                "needs an NVIDIA GPU and its driver, TensorRT-RTX (--backend rtx) does not"
+            ) from error
 
 
 def find_tensorrt(backend: Backend = "auto") -> Flavour:
-    """The TensorRT to build with; ``auto`` is classic where a GPU is, which it needs, else TensorRT-RTX.
+    """The TensorRT to build with; ``auto`` is the classic one where torch sees a GPU, else TensorRT-RTX.
 
     Raises:
         RuntimeUnavailableError: it is not installed.
@@ -71,43 +79,8 @@ def find_tensorrt(backend: Backend = "auto") -> Flavour:
     for kind in order:
         for name in IMPORT_NAMES[kind]:
             try:
-                return Flavour(importlib.import_module(name))
+                return Flavour(cast("Module", importlib.import_module(name)))
             except (ImportError, OSError) as error:
                 reasons.append(f"{name}: {error}")
     extras = " or ".join(f"pip install 'lorair[{kind}]'" for kind in order)
     raise RuntimeUnavailableError(f"no TensorRT can be imported ({'; '.join(reasons)}); {extras}")
-
-
-@cache
-def library_logger(trt: Bound) -> Bound:
-    """The one logger of a library: the first that a process registers stays for good."""
-
-    class Logger(trt.ILogger):
-        """Warnings go to ``logging``; errors are kept for the exception that ends the build."""
-
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.clear()
-
-        def clear(self) -> None:
-            self.errors: list[str] = []
-            self.activation_bytes: list[int] = []
-
-        def told(self) -> str:
-            return "\n  ".join(self.errors)
-
-        def log(self, severity: Bound, msg: str) -> None:
-            if severity == trt.ILogger.WARNING:
-                logger.warning(msg)
-            elif severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
-                if not is_noise(msg):
-                    self.errors.append(msg)
-            elif found := re.match(r"Total Activation Memory: (\d+)", msg):
-                self.activation_bytes.append(int(found[1]))
-
-    return Logger()
-
-
-def is_noise(message: str) -> bool:
-    """Without a driver TensorRT looks for the current GPU at every error, and reports that failing too."""
-    return "catchCudaError" in message

@@ -1,10 +1,10 @@
-"""What TensorRT will not build, or builds badly, told from the ONNX graph before the builder is asked."""
+"""What TensorRT does not build, or builds badly, found in the ONNX graph before a build."""
 
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from lorair_export.errors import BuildError, ExportError
 from lorair_export.extras import require
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finding:
-    """A node that TensorRT refuses (``fatal``) or computes badly, why, and what to do about it."""
+    """A node that TensorRT rejects (``fatal``) or computes badly, why, and what to do about it."""
 
     node: str
     operator: str
@@ -31,16 +31,16 @@ class Finding:
 
 
 def lint(path: Path) -> list[Finding]:
-    """The findings in a graph, in its order; ExportError where the file is no ONNX."""
+    """The findings in a graph, in its order; ExportError where the file is not ONNX."""
     model = read_graph(path)
     ir = require("onnx_ir")
     nodes = list(ir.traversal.RecursiveGraphIterator(model.graph))
-    found = ((node, told) for node in nodes for rule in RULES if (told := rule(node)))
+    found = ((node, result) for node in nodes for rule in RULES if (result := rule(node)))
     return [Finding(node.name or "", node.op_type, fatal, reason) for node, (fatal, reason) in found]
 
 
 def read_graph(path: Path) -> "onnx_ir.Model":
-    """An ONNX file as onnx_ir reads it, external weights mapped and not read; ExportError where it is none."""
+    """An ONNX file as onnx_ir reads it, external weights mapped and not read; ExportError where it is not ONNX."""
     from google.protobuf.message import DecodeError
 
     ir = require("onnx_ir")
@@ -51,7 +51,7 @@ def read_graph(path: Path) -> "onnx_ir.Model":
 
 
 def refuse_unbuildable(path: Path) -> None:
-    """Warn of what TensorRT computes badly; BuildError names every node that it refuses."""
+    """Warn of what TensorRT computes badly; BuildError names every node that it rejects."""
     findings = lint(path)
     for finding in findings:
         if not finding.fatal:
@@ -60,22 +60,23 @@ def refuse_unbuildable(path: Path) -> None:
         raise BuildError("\n  ".join([f"{path.name}: TensorRT builds no engine of this graph:", *fatal]))
 
 
-Told = tuple[bool, str] | None
+# Fatal or not, and the reason.
+Result = tuple[bool, str] | None
 
 
-def _antialias(node: "onnx_ir.Node") -> Told:
+def _antialias(node: "onnx_ir.Node") -> Result:
     if node.op_type == "Resize" and _attribute(node, "antialias", 0):
         return True, "antialias is not supported; resize by two matrix products, or without antialias"
     return None
 
 
-def _scatter(node: "onnx_ir.Node") -> Told:
+def _scatter(node: "onnx_ir.Node") -> Result:
     if node.op_type == "ScatterElements" and _attribute(node, "reduction", "none") != "none":
         return True, "a reduction is not supported; write a sum of products with a one-hot mask"
     return None
 
 
-def _data_dependent(node: "onnx_ir.Node") -> Told:
+def _data_dependent(node: "onnx_ir.Node") -> Result:
     if node.op_type == "NonZero":
         return True, "the shape of its output depends on the data; use Where or a mask of fixed shape"
     if node.op_type == "TopK" and not _constant(node.inputs[1]):
@@ -83,13 +84,13 @@ def _data_dependent(node: "onnx_ir.Node") -> Told:
     return None
 
 
-def _attention(node: "onnx_ir.Node") -> Told:
+def _attention(node: "onnx_ir.Node") -> Result:
     if node.op_type == "Attention" and _dtype(node.inputs[0]) == "FLOAT":
         return True, "no kernel computes it in float32; export at opset 22 or below, where it is matrix products"
     return None
 
 
-def _nested_if(node: "onnx_ir.Node") -> Told:
+def _nested_if(node: "onnx_ir.Node") -> Result:
     shape = node.outputs[0].shape
     if node.op_type != "If" or (shape is not None and shape.is_static()):
         return None
@@ -99,7 +100,7 @@ def _nested_if(node: "onnx_ir.Node") -> Told:
     return None
 
 
-def _computed_kernel(node: "onnx_ir.Node") -> Told:
+def _computed_kernel(node: "onnx_ir.Node") -> Result:
     if node.op_type != "Conv" or _constant(kernel := node.inputs[1]):
         return None
     if kernel is not None and kernel.shape is not None and not kernel.shape.is_static():
@@ -107,13 +108,13 @@ def _computed_kernel(node: "onnx_ir.Node") -> Told:
     return None
 
 
-def _double(node: "onnx_ir.Node") -> Told:
+def _double(node: "onnx_ir.Node") -> Result:
     if any(_dtype(value) == "DOUBLE" for value in (*node.inputs, *node.outputs)):
         return True, "float64 is not supported; compute in float32"
     return None
 
 
-def _decomposed_norm(node: "onnx_ir.Node") -> Told:
+def _decomposed_norm(node: "onnx_ir.Node") -> Result:
     """Square root of a mean of squares in low precision: sums of squares overflow, and no one kernel takes it."""
     if node.op_type != "Sqrt" or _dtype(node.outputs[0]) not in LOW:
         return None
@@ -123,7 +124,7 @@ def _decomposed_norm(node: "onnx_ir.Node") -> Told:
     return False, "a normalisation in pieces and low precision; use LayerNormalization, in float32"
 
 
-RULES: Final[tuple[Callable[[Any], Told], ...]] = (
+RULES: Final[tuple[Callable[["onnx_ir.Node"], Result], ...]] = (
     _antialias,
     _scatter,
     _data_dependent,

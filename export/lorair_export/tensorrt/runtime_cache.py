@@ -9,20 +9,22 @@ import torch
 
 from lorair.system import write_bytes
 from lorair_export.bundle import file_sha256
-from lorair_export.tensorrt.flavour import Bound, Flavour
+from lorair_export.tensorrt.api import CudaEngine
+from lorair_export.tensorrt.flavour import Flavour
 
 logger = logging.getLogger(__name__)
 
 
-class RuntimeCache:
-    """The cache of one engine, in a file of the user's cache folder, or with no path in memory alone.
+class EngineCache:
+    """The cache of one engine, in a file of the user's cache folder, or without a path only in memory.
 
-    TensorRT-RTX compiles kernels when a plan first runs on a GPU; the library itself refuses a cache of another
+    TensorRT-RTX compiles kernels when a plan first runs on a GPU; the library itself rejects a cache of another
     version, GPU or driver. Without a cache everything works, so whatever goes wrong with it is one warning.
     """
 
-    def __init__(self, path: Path | None, engine: Bound) -> None:
+    def __init__(self, path: Path | None, engine: CudaEngine) -> None:
         self.path = path
+        self.kept = b""
         self.shapes: set[tuple[int, ...]] = set()
         self.config = engine.create_runtime_config()
         self.cache = self.config.create_runtime_cache()
@@ -31,15 +33,15 @@ class RuntimeCache:
 
     def _read(self) -> None:
         try:
-            self.kept = self.path.read_bytes() if self.path and self.path.exists() else b""
+            held = self.path.read_bytes() if self.path and self.path.exists() else b""
         except OSError as error:
-            self.kept = b""
+            held = b""
             logger.warning("compiled kernels are not read: %s", error)
-        if self.kept and not self.cache.deserialize(self.kept):
-            self.kept = b""
+        if held and self.cache.deserialize(held):
+            self.kept = held
 
     def keep(self, shape: tuple[int, ...]) -> None:
-        """Write what has been compiled, after the first run of a shape, which is when it is compiled."""
+        """Write what was compiled; it is compiled in the first run of a shape."""
         if self.path is None or shape in self.shapes:
             return
         self.shapes.add(shape)
@@ -54,7 +56,7 @@ class RuntimeCache:
             logger.warning("compiled kernels are not kept, the next start compiles them again: %s", error)
 
 
-def runtime_cache(plan: Path, engine: Bound, flavour: Flavour) -> RuntimeCache | None:
+def runtime_cache(plan: Path, engine: CudaEngine, flavour: Flavour) -> EngineCache | None:
     """The cache of a plan's engine; None where the library chooses its kernels when it builds."""
     if not hasattr(flavour.module, "IRuntimeCache"):
         return None
@@ -63,7 +65,7 @@ def runtime_cache(plan: Path, engine: Bound, flavour: Flavour) -> RuntimeCache |
     except RuntimeError as error:  # a user without a home directory, as in a container
         path = None
         logger.warning("compiled kernels are not kept, set XDG_CACHE_HOME to keep them: %s", error)
-    return RuntimeCache(path, engine)
+    return EngineCache(path, engine)
 
 
 def cache_path(plan: Path, version: str, gpu: str) -> Path:

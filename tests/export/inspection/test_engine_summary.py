@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import IntEnum
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -40,13 +41,13 @@ def classic(layers) -> ModuleType:
             return None if layers is None else engine_of(layers)
 
     module.__version__, module.ILogger, module.Runtime = "11.4.0.106", ILogger, Runtime
-    module.LayerInformationFormat = SimpleNamespace(JSON="json")
+    module.LayerInformationFormat = IntEnum("LayerInformationFormat", {"ONELINE": 0, "JSON": 1})
     return module
 
 
 def engine_of(layers):
-    def information(form: str) -> str:
-        assert form == "json"
+    def information(form: IntEnum) -> str:
+        assert form.name == "JSON"
         return json.dumps({"Layers": layers, "I/O Tensors": ["image"]})
 
     return SimpleNamespace(create_engine_inspector=lambda: SimpleNamespace(get_engine_information=information))

@@ -11,7 +11,8 @@ import torch
 from lorair_export.bench.latency.columns import label
 from lorair_export.bundle.parity import TOLERANCES, check, compare, psnr_db
 from lorair_export.errors import ExportError
-from lorair_export.runtimes.openvino import OpenVinoRuntime, parts_of
+from lorair_export.runtimes.openvino import OpenVinoRuntime
+from lorair_export.runtimes.openvino_graph import parts_of
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.inference.runtime import Runtime, open_runtime
@@ -71,7 +72,7 @@ def test_a_graph_cut_after_its_router_computes_the_same(exported):
     expected = onnxruntime.InferenceSession(model.SerializeToString()).run(["restored", "gates"], {"image": image})
     known = {"image": image}
     hints = []
-    for part, hint in parts_of(model, "bf16"):
+    for part, hint in parts_of(model):
         session = onnxruntime.InferenceSession(part.SerializeToString())
         names = [value.name for value in session.get_outputs()]
         feeds = {value.name: known[value.name] for value in session.get_inputs()}
@@ -96,7 +97,7 @@ def test_other_forms_of_routing_restore_what_torch_restores(form_of, form):
 def test_of_graphs_apart_only_the_restorer_is_rounded(form_of):
     split, pinned = form_of("split").folder, form_of("pinned").folder
     graphs = [onnx.load(path) for path in (split / "router.onnx", split / "restorer.onnx", pinned / "model.onnx")]
-    assert [parts_of(graph, "bf16") for graph in graphs] == [
+    assert [parts_of(graph) for graph in graphs] == [
         [(graphs[0], "f32")],
         [(graphs[1], "bf16")],
         [(graphs[2], "bf16")],
@@ -146,7 +147,7 @@ def test_convolutions_of_an_8_bit_bundle_are_computed_in_8_bits(form_of):
     exported = form_of("pinned", "int8")
     runtime = OpenVinoRuntime.open(f"openvino:{exported.folder}")
     check(compare(TorchRuntime(exported.model), runtime, examples()[3:5], 1, "rain"), "int8")
-    (step,) = runtime.sessions["model"].steps
+    (step,) = runtime.compiled["model"].compiled
     nodes = [node.get_rt_info() for node in step.get_runtime_model().get_ops()]
     kernels = [node["primitiveType"].value for node in nodes if "Convolution" in node["layerType"].value]
     assert sum(kernel.endswith("I8") for kernel in kernels) > 0.8 * len(kernels) > 10

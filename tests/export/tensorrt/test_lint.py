@@ -1,12 +1,11 @@
-"""What the lint refuses, TensorRT-RTX's own parser or builder refuses too, and what passes is built."""
+"""What the lint rejects, TensorRT-RTX's own parser or builder rejects too, and what passes is built."""
 
 import numpy as np
 import onnx
 import pytest
 from lorair_export.bundle.manifest import Profile
 from lorair_export.errors import BuildError, ExportError
-from lorair_export.tensorrt.builder import EngineSpec, engine_from_onnx
-from lorair_export.tensorrt.flavour import find_tensorrt
+from lorair_export.tensorrt import EngineSpec, engine_from_onnx, find_tensorrt
 from lorair_export.tensorrt.lint import lint, refuse_unbuildable
 from onnx import TensorProto, helper, numpy_helper
 
@@ -70,7 +69,7 @@ def attention(path):
     return write(path, nodes, [("half", np.float32(0.5))], opset=23, output=["batch", 3, "height", "v"])
 
 
-REFUSED = {
+REJECTED = {
     "antialias": lambda path: resize(path, 1),
     "reduction": lambda path: scatter(path, "add"),
     "nested branches": nested_if,
@@ -78,9 +77,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("reason", REFUSED)
-def test_what_is_refused_is_what_the_builder_refuses(reason, tmp_path):
-    path = REFUSED[reason](tmp_path / "graph.onnx")
+@pytest.mark.parametrize("reason", REJECTED)
+def test_what_is_rejected_is_what_the_builder_rejects(reason, tmp_path):
+    path = REJECTED[reason](tmp_path / "graph.onnx")
     onnx.checker.check_model(path)
     (finding,) = [finding for finding in lint(path) if finding.fatal]
     assert reason in finding.reason and finding.node.startswith("restorer/")

@@ -4,7 +4,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from lorair_export.tensorrt.flavour import Flavour
-from lorair_export.tensorrt.runtime_cache import RuntimeCache, cache_path, runtime_cache
+from lorair_export.tensorrt.runtime_cache import EngineCache, cache_path, runtime_cache
 
 
 class FakeCache:
@@ -28,8 +28,8 @@ def fake_engine() -> SimpleNamespace:
     return SimpleNamespace(create_runtime_config=lambda: config)
 
 
-def opened(path: Path) -> RuntimeCache:
-    return RuntimeCache(path, fake_engine())
+def opened(path: Path) -> EngineCache:
+    return EngineCache(path, fake_engine())
 
 
 def test_the_next_start_has_what_was_compiled(tmp_path) -> None:
