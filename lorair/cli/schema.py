@@ -5,6 +5,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -96,6 +97,8 @@ def _type_in_words(schema: Schema) -> str:
 def _schema(hint: Any) -> Schema:  # noqa: ANN401 (a type hint is any object)
     if isinstance(hint, type) and is_dataclass(hint):
         return schema_of(hint)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return {"enum": [member.value for member in hint]}
     if hint in (Any, object):
         return {}
     if hint in _NAMES:

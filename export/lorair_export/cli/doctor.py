@@ -1,12 +1,11 @@
 """The command `lorair-export doctor`."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lorair_export.cli.output import Json, print_json
+from lorair_export.cli.output import Json
 
 
 def doctor(
@@ -19,12 +18,13 @@ def doctor(
 
     Exit codes: 0 ok, 2 wrong usage, 3 the bundle does not run here, 4 damaged bundle.
     """
+    from lorair.cli.console import print_json
     from lorair.errors import RuntimeUnavailableError
     from lorair_export.inspection import diagnose
 
     found = diagnose(bundle)
     if json:
-        print_json(asdict(found))
+        print_json(found)
     else:
         width = max(len(component.name) for component in found.components)
         for component in found.components:

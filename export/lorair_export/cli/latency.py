@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from lorair_export.cli.sizes import parsed_size
+
 if TYPE_CHECKING:
     from lorair.inference import Runtime
     from lorair_export.bench import Batch, Case, Plan, Row
@@ -154,11 +156,3 @@ def cases_of(sizes: Sequence[str], batches: Sequence[int]) -> "list[Case]":
         else:
             cases.append(Case(*parsed_size(rest), int(own)))
     return cases
-
-
-def parsed_size(text: str) -> tuple[int, int]:
-    """``256x384`` -> (256, 384), height first; ``256`` is a square. ValueError where it is neither."""
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise ValueError(f"--size is height x width in pixels, as 256x384 or 256; got {text!r}")
-    return int(sides[0]), int(sides[-1])

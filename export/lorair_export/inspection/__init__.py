@@ -1,9 +1,11 @@
 """What a graph, an engine or this machine is: facts, and whether they fit each other."""
 
+from lorair_export.inspection.artifact import Inspection, inspect_artifact
 from lorair_export.inspection.components import Component, components
 from lorair_export.inspection.doctor import BundleFit, Diagnosis, diagnose, obstacles
 from lorair_export.inspection.engine_summary import EngineSummary, engine_summaries
 from lorair_export.inspection.graph_facts import GraphFacts, Layer, facts_of
+from lorair_export.inspection.report import inspection_lines
 
 __all__ = [
     "BundleFit",
@@ -11,10 +13,13 @@ __all__ = [
     "Diagnosis",
     "EngineSummary",
     "GraphFacts",
+    "Inspection",
     "Layer",
     "components",
     "diagnose",
     "engine_summaries",
     "facts_of",
+    "inspect_artifact",
+    "inspection_lines",
     "obstacles",
 ]

@@ -14,7 +14,13 @@ from lorair_export.tensorrt import find_tensorrt
 
 @dataclass(frozen=True)
 class Component:
-    """Hardware, a driver or a package: what was found of it, None where it is missing, and how to get it."""
+    """Hardware, a driver or a package that exporting or running can use.
+
+    Attributes:
+        name: such as ``ONNX Runtime``.
+        found: its version and what it can do; null where it is missing.
+        install: how to get it; empty where it is always there.
+    """
 
     name: str
     found: str | None

@@ -13,7 +13,13 @@ from lorair_export.tensorrt import find_tensorrt, takes_gpu, takes_version
 
 @dataclass(frozen=True)
 class BundleFit:
-    """Whether a bundle runs on this machine; ``reasons`` says why not."""
+    """Whether a bundle runs on this machine.
+
+    Attributes:
+        path: the bundle.
+        runs: whether it runs here.
+        reasons: why it does not.
+    """
 
     path: str
     runs: bool
@@ -22,7 +28,12 @@ class BundleFit:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What ``lorair-export doctor`` finds; ``bundle`` is None where none was named."""
+    """What this machine can build and run.
+
+    Attributes:
+        components: everything between a checkpoint and a running engine, in that order.
+        bundle: null where none was named.
+    """
 
     components: tuple[Component, ...]
     bundle: BundleFit | None

@@ -1,4 +1,4 @@
-"""What TensorRT's inspector tells of a bundle's engines, where they load."""
+"""What TensorRT's inspector reports of a bundle's engines, where they load."""
 
 import json
 import re
@@ -21,10 +21,15 @@ SHORT = {"bfloat16": "bf16", "float": "fp32", "half": "fp16"}
 
 @dataclass(frozen=True)
 class EngineSummary:
-    """A graph's engine: its layers, how many of each type, and how many write each datatype.
+    """The layers of a graph's engine.
 
-    TensorRT fuses, so these are not the graph's nodes; of several profiles each has layers of its own. ``types`` and
-    ``writes`` are empty where the engine was built without them (``ProfilingVerbosity``).
+    TensorRT fuses, so these are not the graph's nodes; each of several profiles has layers of its own.
+
+    Attributes:
+        graph: its name.
+        layers: how many.
+        types: how many of each type; empty where the engine was built without them (``ProfilingVerbosity``).
+        writes: how many write each dtype; empty likewise.
     """
 
     graph: str
@@ -36,7 +41,9 @@ class EngineSummary:
 def engine_summaries(folder: Path, manifest: Manifest) -> list[EngineSummary]:
     """A summary for each engine of a bundle; RuntimeUnavailableError where they do not load here."""
     if not torch.cuda.is_available():
-        raise RuntimeUnavailableError("an engine is read on an NVIDIA GPU that it was built for, and torch sees none")
+        raise RuntimeUnavailableError(
+            "reading an engine needs an NVIDIA GPU that it was built for, and torch sees none"
+        )
     flavour = find_tensorrt(manifest.engine["flavour"])
     engines = {graph.name: deserialized(folder, graph, manifest, flavour) for graph in manifest.graphs}
     return [summary_of(name, engine, flavour.module) for name, engine in engines.items()]
@@ -44,9 +51,11 @@ def engine_summaries(folder: Path, manifest: Manifest) -> list[EngineSummary]:
 
 def summary_of(graph: str, engine: CudaEngine, trt: Module) -> EngineSummary:
     """The inspector's JSON, counted."""
-    told = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.__members__["JSON"])
-    layers = json.loads(told)["Layers"]
-    detailed = [layer for layer in layers if isinstance(layer, dict)]  # else a name alone
+    information = engine.create_engine_inspector().get_engine_information(
+        trt.LayerInformationFormat.__members__["JSON"]
+    )
+    layers = json.loads(information)["Layers"]
+    detailed = [layer for layer in layers if isinstance(layer, dict)]  # else only a name
     types = Counter(layer["LayerType"] for layer in detailed)
     writes = Counter(_datatype(layer["Outputs"][0]) for layer in detailed if layer.get("Outputs"))
     return EngineSummary(graph, len(layers), dict(types.most_common()), dict(writes.most_common()))

@@ -1,4 +1,4 @@
-"""What an ONNX graph is made of: its border, operators and types, and where its work and its weights lie."""
+"""What an ONNX graph is made of: inputs, outputs, operators and dtypes, and where its work and its weights are."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layer:
-    """A node that multiplies or holds weights; ``output`` is its shape for the image that work is counted for."""
+    """A node that multiplies or holds weights.
+
+    Attributes:
+        name: of the node.
+        operator: of ONNX.
+        output: shape of its output for the image that work is counted for.
+        macs: multiply-accumulates for that image.
+        weight_bytes: size of its constants.
+    """
 
     name: str
     operator: str
@@ -30,8 +38,19 @@ class Layer:
 class GraphFacts:
     """A graph in figures.
 
-    ``operators`` counts nodes, ``dtypes`` the tensors that they compute, ``weight_bytes`` those of constants by
-    dtype. ``macs`` are multiply-accumulates of convolutions and matrix products for one ``image`` [B, 3, H, W].
+    Attributes:
+        file: its name.
+        opset: of its operators.
+        ir_version: of the file format.
+        inputs: what it takes.
+        outputs: what it gives.
+        operators: how many nodes of each operator.
+        dtypes: how many computed tensors of each dtype.
+        weight_bytes: size of the constants of each dtype.
+        image: [B, 3, H, W] that work is counted for.
+        macs: multiply-accumulates of convolutions and matrix products for that image.
+        layers: nodes that multiply or hold weights.
+        findings: what TensorRT rejects or computes badly.
     """
 
     file: str
@@ -52,7 +71,7 @@ def facts_of(path: Path, height: int, width: int) -> GraphFacts:
     """The facts of an ONNX file, its work counted for one image of that size where the graph leaves it free.
 
     Raises:
-        ExportError: the file is no ONNX.
+        ExportError: the file is not ONNX.
         RuntimeUnavailableError: a package of the ``export`` extra is missing.
     """
     model = read_graph(path)
@@ -87,7 +106,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 def shapes_for(path: Path, height: int, width: int) -> tuple[tuple[int, int, int, int], Shapes]:
     """The image's shape, and those of all tensors that do not fold away when the image is of that size.
 
-    What computes sizes is folded first, which ONNX's shape inference alone does not follow.
+    What computes sizes is folded first; ONNX's shape inference does not follow it.
     """
     from onnxscript.optimizer import fold_constants
 

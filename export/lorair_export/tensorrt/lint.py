@@ -19,7 +19,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Finding:
-    """A node that TensorRT rejects (``fatal``) or computes badly, why, and what to do about it."""
+    """A node that TensorRT rejects or computes badly.
+
+    Attributes:
+        node: its name.
+        operator: of ONNX.
+        fatal: whether no engine can be built.
+        reason: why, and what to do about it.
+    """
 
     node: str
     operator: str

@@ -1,6 +1,5 @@
 """`lorair-export doctor`: what is here, what is missing, and whether a bundle fits."""
 
-import json
 import shutil
 import sys
 from dataclasses import replace
@@ -9,12 +8,11 @@ from types import SimpleNamespace
 import onnxruntime
 import pytest
 import torch
-from lorair_export import cli
 from lorair_export.bundle.manifest import write_manifest
 from lorair_export.errors import ExportError
 from lorair_export.inspection import doctor
 from lorair_export.inspection.components import components
-from lorair_export.inspection.doctor import obstacles
+from lorair_export.inspection.doctor import Diagnosis, obstacles
 
 from lorair.errors import RuntimeUnavailableError
 
@@ -98,22 +96,13 @@ def test_a_damaged_bundle_is_an_error(tmp_path):
         obstacles(tmp_path)
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["lorair-export", "doctor", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return ended.code
-    return 0
-
-
-def test_command(merged, engine, monkeypatch, capsys):
-    assert run(monkeypatch, "--bundle", merged.folder) == 0
+def test_command(merged, engine, run_command, read_json, capsys):
+    assert run_command("lorair-export", "doctor", "--bundle", merged.folder) == 0
     assert f"{merged.folder} runs here" in capsys.readouterr().out
-    assert run(monkeypatch, "--bundle", engine("tensorrt", "11.4.0"), "--json") == 3
+    assert run_command("lorair-export", "doctor", "--bundle", engine("tensorrt", "11.4.0"), "--json") == 3
     printed = capsys.readouterr()
-    found = json.loads(printed.out)
+    found = read_json(Diagnosis, printed.out)
     assert found["bundle"]["runs"] is False and found["components"][0]["name"] == "Python"
     assert printed.err.startswith("error: ") and "does not run here" in printed.err
-    assert run(monkeypatch, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["bundle"] is None
+    assert run_command("lorair-export", "doctor", "--json") == 0
+    assert read_json(Diagnosis, capsys.readouterr().out)["bundle"] is None

@@ -1,15 +1,13 @@
-"""What `inspect` tells of an engine, with the inspector's JSON as its documentation and published dumps show it."""
+"""What `inspect` reports of an engine, with the inspector's JSON as its documentation and published dumps show it."""
 
 import json
-import sys
 from enum import IntEnum
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from lorair_export import cli
 from lorair_export.bundle.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
-from lorair_export.inspection import engine_summary
+from lorair_export.inspection import Inspection, engine_summary
 from lorair_export.inspection.engine_summary import EngineSummary, summary_of
 from lorair_export.tensorrt.flavour import Flavour
 from onnx import TensorProto, helper, save_model
@@ -80,24 +78,21 @@ def bundle(tmp_path):
 
 
 @pytest.fixture
-def inspect(bundle, monkeypatch, capsys):
+def inspect(bundle, monkeypatch, run_command, capsys):
     def run(layers, *options: str, gpu: bool = True) -> str:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
         monkeypatch.setattr(engine_summary, "find_tensorrt", lambda kind: Flavour(classic(layers)))
-        monkeypatch.setattr(sys, "argv", ["lorair-export", "inspect", str(bundle), "--size", "8x8", *options])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert ended.value.code == 0
+        assert run_command("lorair-export", "inspect", bundle, "--size", "8x8", *options) == 0
         return capsys.readouterr().out
 
     return run
 
 
 def test_layers_are_counted_by_type_and_by_what_they_write() -> None:
-    told = summary_of("model", engine_of(LAYERS), classic(LAYERS))
+    summary = summary_of("model", engine_of(LAYERS), classic(LAYERS))
     types = {"CaskConvolution": 2, "kgen": 2, "signal": 1}
-    assert told == EngineSummary("model", 5, types, {"fp16": 2, "fp32": 1, "bf16": 1})
+    assert summary == EngineSummary("model", 5, types, {"fp16": 2, "fp32": 1, "bf16": 1})
 
 
 @pytest.mark.parametrize(
@@ -114,20 +109,20 @@ def test_datatypes_of_every_writing(text, name) -> None:
     assert dict(summary_of("model", engine_of([layer]), classic([])).writes) == {name: 1}
 
 
-def test_inspect_tells_an_engine_s_layers(inspect) -> None:
-    told = inspect(LAYERS)
-    assert "engine of model: 5 layers; of types CaskConvolution 2, kgen 2, signal 1; writing fp16 2, fp32 1" in told
-    assert "opt_level 0" in told and "refit" not in told and "not told" not in told
-    told = json.loads(inspect(LAYERS, "--json"))
-    assert told["engines"][0]["layers"] == 5 and told["engines_unread"] == ""
+def test_inspect_prints_an_engine_s_layers(inspect, read_json) -> None:
+    printed = inspect(LAYERS)
+    assert "engine of model: 5 layers; of types CaskConvolution 2, kgen 2, signal 1; writing fp16 2, fp32 1" in printed
+    assert "opt_level 0" in printed and "refit" not in printed and "not known" not in printed
+    found = read_json(Inspection, inspect(LAYERS, "--json"))
+    assert found["engines"][0]["layers"] == 5 and found["engines_unread"] == ""
 
 
-def test_an_engine_of_names_alone(inspect) -> None:
+def test_an_engine_of_names_only(inspect) -> None:
     assert "engine of model: 2 layers; built without their types" in inspect(["conv 1", "conv 2"])
 
 
 def test_inspect_says_in_a_line_why_an_engine_is_not_read(inspect) -> None:
-    (line,) = (line for line in inspect(LAYERS, gpu=False).splitlines() if "not told" in line)
+    (line,) = (line for line in inspect(LAYERS, gpu=False).splitlines() if "not known" in line)
     assert "NVIDIA GPU" in line
-    (line,) = (line for line in inspect(None).splitlines() if "not told" in line)
+    (line,) = (line for line in inspect(None).splitlines() if "not known" in line)
     assert "model.plan does not load with TensorRT 11.4.0.106" in line and "of another version" in line

@@ -1,13 +1,11 @@
 """Work and weights of a graph against torch's own count of the module that it was made from."""
 
-import json
-import sys
-
 import onnx
 import pytest
 import torch
-from lorair_export import cli
-from lorair_export.inspection.graph_facts import facts_of, macs_of
+from lorair_export.inspection import Inspection
+from lorair_export.inspection.artifact import largest
+from lorair_export.inspection.graph_facts import Layer, facts_of, macs_of
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -65,28 +63,28 @@ def test_a_transposed_product_sums_over_the_other_dimension():
     assert macs_of("Relu", [(2, 3)], (2, 3)) == 0
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["lorair-export", "inspect", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as ended:
-        return ended.code
-    return 0
-
-
-def test_command_tells_a_bundle_and_a_graph(exported, monkeypatch, capsys):
-    assert run(monkeypatch, exported.folder, "--size", "64x80") == 0
-    told = capsys.readouterr().out
+def test_command_prints_a_bundle_and_a_graph(exported, run_command, read_json, capsys):
+    assert run_command("lorair-export", "inspect", exported.folder, "--size", "64x80") == 0
+    printed = capsys.readouterr().out
     for words in ("restores: noise, rain, haze", "input image float32", "multiply-accumulates", "parity: 1"):
-        assert words in told
-    assert run(monkeypatch, exported.folder / "model.onnx", "--json", "--layers", "2") == 0
-    told = json.loads(capsys.readouterr().out)
-    (graph,) = told["graphs"]
+        assert words in printed
+    assert run_command("lorair-export", "inspect", exported.folder, "--json", "--layers", "0") == 0
+    assert read_json(Inspection, capsys.readouterr().out)["manifest"]["runtime"] == "onnx"
+    assert run_command("lorair-export", "inspect", exported.folder / "model.onnx", "--json", "--layers", "2") == 0
+    found = read_json(Inspection, capsys.readouterr().out)
+    (graph,) = found["graphs"]
     nodes = onnx.load(exported.folder / "model.onnx").graph.node
-    assert told["manifest"] is None and sum(graph["operators"].values()) == len(nodes)
+    assert found["manifest"] is None and sum(graph["operators"].values()) == len(nodes)
     assert 2 <= len(graph["layers"]) <= 4 and graph["macs"] > 0
 
 
-def test_command_refuses_what_is_no_bundle(tmp_path, monkeypatch, capsys):
-    assert run(monkeypatch, tmp_path) == 4
-    assert run(monkeypatch, tmp_path / "nowhere.onnx") == 2
+def test_the_largest_layers_are_those_of_most_work_and_of_most_weights():
+    sizes = ((5, 0), (1, 9), (4, 8), (3, 0), (0, 7))
+    layers = tuple(Layer(f"{macs}", "Conv", (1,), macs, weights) for macs, weights in sizes)
+    assert [layer.macs for layer in largest(layers, 2)] == [5, 4, 1]
+    assert largest(layers, 0) == []
+
+
+def test_command_rejects_what_is_no_bundle(tmp_path, run_command):
+    assert run_command("lorair-export", "inspect", tmp_path) == 4
+    assert run_command("lorair-export", "inspect", tmp_path / "nowhere.onnx") == 2

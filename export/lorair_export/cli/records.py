@@ -1,0 +1,13 @@
+"""The records that the commands of `lorair-export` and `lorair-bench` print with --json, by command."""
+
+from typing import TYPE_CHECKING
+
+from lorair_export.inspection import Diagnosis, Inspection
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+RECORDS: "dict[str, type[DataclassInstance]]" = {
+    "lorair-export inspect": Inspection,
+    "lorair-export doctor": Diagnosis,
+}
