@@ -1,11 +1,11 @@
-"""One loop for all stages: batches, optimiser, validation, and states from which an interrupted run goes on.
+"""One loop for all stages: batches, optimiser, validation, and states from which an interrupted run resumes.
 
 A batch follows from the seed and the step, the learning rate from the step, and nothing else is drawn, so that a
 state is the weights, the optimiser's moments and the step.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,12 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lorair.data import Batch, Batches, loaded
 from lorair.errors import TrainingError
 from lorair.model import LoRAIR
-from lorair.training.evaluation import Validation
 from lorair.training.processes import Processes
 from lorair.training.progress import StageProgress
 from lorair.training.recipes import StageRecipe
 from lorair.training.stages import Stage
-from lorair.training.states import States
+from lorair.training.states import StageState, States
+from lorair.training.validation import Validation
 
 
 class StageRun:
@@ -58,7 +58,7 @@ class StageRun:
         return self.model if self.average is None else cast(LoRAIR, self.average.module)
 
     def advance(self, batch: Batch) -> tuple[float, float]:
-        """Learn one batch; its loss and learning rate. TrainingError where the loss is not finite."""
+        """Take one optimiser step; the batch's loss and learning rate. TrainingError where the loss is not finite."""
         rate = self.recipe.learning_rate_at(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -82,18 +82,25 @@ class StageRun:
         self.step += 1
         return value, rate
 
-    def state(self) -> dict[str, Any]:
-        """All that :meth:`restore` needs to go on as if nothing had happened."""
-        average = {} if self.average is None else {"average": self.average.state_dict()}
-        parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
-        return {"best": self.best, **average, **{name: part.state_dict() for name, part in parts.items()}}
+    def state(self) -> StageState:
+        """All that :meth:`restore` needs to resume as if nothing had happened."""
+        state: StageState = {
+            "step": self.step,
+            "best": self.best,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+        if self.average is not None:
+            state["average"] = self.average.state_dict()
+        return state
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state."""
+    def restore(self, state: StageState) -> None:
+        """Resume from a saved state."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
-        if self.average is not None:
+        if self.average is not None and "average" in state:
             self.average.load_state_dict(state["average"])
         self.step, self.best = state["step"], state["best"]
 
@@ -120,9 +127,9 @@ def run_stage(
 ) -> None:
     """Train one stage, from the newest of its states.
 
-    `keep` is called with the model each time that the mean of its scores is the best so far, in the first process
-    alone, which also writes the states. Raises TrainingError where the loss is not finite, or where the states belong
-    to another recipe, seed or model.
+    `keep` is called with the model each time that the mean of its scores is the best so far, only in the first process,
+    which also writes the states. Raises TrainingError where the loss is not finite, or where the states belong to
+    another recipe or seed.
     """
     processes, recipe = run.processes, run.recipe
     if (state := states.newest()) is not None:
@@ -138,4 +145,4 @@ def run_stage(
             if processes.first:
                 if better:
                     keep(run.best_model)
-                states.write(run.step, run.state())
+                states.write(run.state())

@@ -9,7 +9,7 @@ from torch import Tensor
 from lorair.data import Batch
 from lorair.images import list_images, read_image
 from lorair.model import LoRAIR
-from lorair.training.evaluation import mean_priors
+from lorair.training.validation import mean_priors
 
 
 def priors_of_folders(model: LoRAIR, folder: Path) -> Tensor:

@@ -2,11 +2,11 @@
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -14,8 +14,19 @@ from torch import Tensor
 
 from lorair.system import resolve_device
 
-# The first process alone measures priors and writes checkpoints, while the others wait.
+# Only the first process writes checkpoints, while the others wait.
 PATIENCE: Final = timedelta(hours=1)
+
+T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
+
+
+class Items(Protocol[T_co]):
+    """Whatever has a length and items by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> T_co: ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,10 @@ class Processes:
         """Whether this is the process that writes files and shows progress."""
         return self.rank == 0
 
+    def share(self, items: "Items[T]") -> Iterator[T]:
+        """This process's part of some items."""
+        return (items[index] for index in range(self.rank, len(items), self.count))
+
     def sum(self, values: Tensor) -> Tensor:
         """The sum of a tensor over all processes, the same in each."""
         if self.count > 1:
@@ -44,12 +59,12 @@ class Processes:
             dist.barrier()
 
 
-ALONE: Final = Processes(torch.device("cpu"))
+SINGLE: Final = Processes(torch.device("cpu"))
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Processes]:
-    """Join the processes that torchrun has started; without it this one is alone.
+def joined(device: str) -> Generator[Processes]:
+    """Join the processes that torchrun has started; without it this one is the only one.
 
     `device` is auto, cpu, cuda or cuda:N; under torchrun each process of a machine takes the GPU of its own number.
     """

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lorair.training.board import Board
-from lorair.training.evaluation import Validation
+from lorair.training.validation import Validation
 
 
 class StageProgress:
@@ -42,7 +42,8 @@ class StageProgress:
         self._started = time.monotonic()
         self._task = self._bar.add_task(stage, total=steps, completed=step, loss=0.0, rate=0.0, speed=0.0)
         if step > 0:
-            self._bar.console.print(f"{stage}: done before" if step == steps else f"{stage}: goes on from step {step}")
+            state = "already complete" if step == steps else f"resuming at step {step}"
+            self._bar.console.print(f"{stage}: {state}")
         if self._board is not None:
             self._board.close()
         self._board = Board(self._boards / stage, step) if self._boards is not None and step < steps else None
@@ -54,7 +55,7 @@ class StageProgress:
             self._board.add_training(step, {"loss": loss, "learning rate": rate, "images per second": speed})
 
     def report(self, step: int, loss: float, validation: Validation) -> None:
-        """Tell of a validation."""
+        """Print a validation, and record it."""
         figures = "  ".join(f"{name} {value:.3f}" for name, value in validation.scores.items())
         speed = self._bar.tasks[self._task].fields["speed"]
         self._bar.console.print(

@@ -1,4 +1,4 @@
-"""How each stage is trained: frozen dataclasses and named recipes as plain data."""
+"""How each stage is trained, as frozen dataclasses."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +9,8 @@ from lorair.data import CropShapes
 
 StageName = Literal["router", "pretrain", "finetune"]
 Precision = Literal["fp32", "bf16", "fp16"]
+
+ORDER: Final[tuple[StageName, ...]] = ("router", "pretrain", "finetune")
 
 
 @dataclass(frozen=True)
@@ -68,91 +70,42 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Mapping[str, int | fl
     return {name: replace(stage, **overrides.get(name, {})) for name, stage in recipe.items()}
 
 
-# "published" follows the official configuration of LoRA-IR (arXiv 2410.15385) for adverse weather, of eight GPUs: the
-# router learns from 8 images of each class a GPU for 10 epochs of 10,000 images a class. There each training set has
-# its own resolution, here the router's crops range up to the whole photograph.
-RECIPES: Final[Mapping[str, Recipe]] = {
-    "published": {
-        "router": StageRecipe(
-            steps=1562,
-            batch_size=192,
-            shapes=CropShapes(256, 512, aspect=1.5),
-            learning_rate=2e-4,
-            final_learning_rate=1e-5,
-            trained="head",
-            betas=(0.9, 0.999),
-            precision="bf16",
-            validate_every=500,
-        ),
-        "pretrain": StageRecipe(
-            steps=200_000,
-            batch_size=64,
-            shapes=CropShapes(256, 256),
-            learning_rate=1e-3,
-            final_learning_rate=5e-4,
-            trained="all",
-            weight_decay=1e-3,
-            gradient_clip=0.01,
-            routing="bf16",
-        ),
-        "finetune": StageRecipe(
-            steps=100_000,
-            batch_size=64,
-            shapes=CropShapes(256, 256),
-            learning_rate=1e-4,
-            final_learning_rate=1e-5,
-            trained="experts",
-            gates="router",
-            weight_decay=1e-3,
-            gradient_clip=0.01,
-            routing="bf16",
-        ),
-    },
-    "tiny": {
-        "router": StageRecipe(
-            steps=4000,
-            batch_size=16,
-            shapes=CropShapes(160, 512, aspect=1.8),
-            learning_rate=1.2e-3,
-            final_learning_rate=1e-5,
-            trained="all",
-            gamma=2.5,
-            warmup=100,
-            betas=(0.9, 0.99),
-            weight_decay=0.05,
-            gradient_clip=1.0,
-            validate_every=500,
-        ),
-        "pretrain": StageRecipe(
-            steps=2000,
-            batch_size=16,
-            shapes=CropShapes(256, 256),
-            learning_rate=2e-3,
-            final_learning_rate=2e-5,
-            trained="all",
-            crop=96,
-            warmup=100,
-            weight_decay=1e-3,
-            gradient_clip=1.0,
-            precision="bf16",
-            routing="bf16",
-            validate_every=500,
-        ),
-        "finetune": StageRecipe(
-            steps=400,
-            batch_size=16,
-            shapes=CropShapes(256, 256),
-            learning_rate=2e-3,
-            final_learning_rate=2e-5,
-            trained="experts",
-            gates="router",
-            crop=96,
-            warmup=50,
-            gradient_clip=1.0,
-            tasks=2,
-            precision="bf16",
-            routing="bf16",
-            validate_every=200,
-        ),
-    },
-}
+@dataclass(frozen=True)
+class RecipeChanges:
+    """What one call changes of a named recipe; None keeps what the recipe has.
+
+    Attributes:
+        router_steps: steps of the router stage.
+        pretrain_steps: steps of the pre-training stage.
+        finetune_steps: steps of the fine-tuning stage.
+        batch_size: images of a step, over all processes.
+        precision: of activations and products of the network that is trained.
+        ema: decay of the moving average of the weights.
+        validate_every: steps between validations and saved states.
+        train_all: fine-tune the whole restorer, not only its experts.
+    """
+
+    router_steps: int | None = None
+    pretrain_steps: int | None = None
+    finetune_steps: int | None = None
+    batch_size: int | None = None
+    precision: Precision | None = None
+    ema: float | None = None
+    validate_every: int | None = None
+    train_all: bool = False
+
+    def applied_to(self, recipe: Recipe) -> dict[StageName, StageRecipe]:
+        """The recipe with these changes."""
+        of_all = {name: getattr(self, name) for name in ("batch_size", "precision", "ema", "validate_every")}
+        changed = {name: value for name, value in of_all.items() if value is not None}
+        steps: dict[StageName, int | None] = {
+            "router": self.router_steps,
+            "pretrain": self.pretrain_steps,
+            "finetune": self.finetune_steps,
+        }
+        stages: dict[StageName, StageRecipe] = {
+            name: replace(stage, steps=steps[name] or stage.steps, **changed) for name, stage in recipe.items()
+        }
+        if self.train_all:
+            stages["finetune"] = replace(stages["finetune"], trained="all")
+        return stages

@@ -1,7 +1,7 @@
 """Training runs in processes of their own: killed at random moments, or several side by side.
 
-A script, run by test_training_runs.py, since only a process that has not computed anything yet can be forked:
-forked_runs.py WHAT CONFIG PHOTOGRAPHS FOLDER
+A script, run by test_forked_runs.py, since only a process that has not computed anything yet can be forked:
+forked_runs.py CONFIG PHOTOGRAPHS FOLDER KILLS
 """
 
 import json
@@ -17,18 +17,16 @@ import torch
 from rich.console import Console
 
 from lorair.data import CropShapes, PhotographFolder
-from lorair.model.config import config_from_dict
+from lorair.model import config_from_dict
 from lorair.training import ORDER, Photographs, StageRecipe, TrainingRun
-
-KILLS = 10
 
 
 def train(folder: Path) -> None:
     torch.set_num_threads(1)
-    config = config_from_dict(json.loads(sys.argv[2]))
-    photographs = PhotographFolder(Path(sys.argv[3]))
+    config = config_from_dict(json.loads(sys.argv[1]))
+    photographs = PhotographFolder(Path(sys.argv[2]))
     stage = StageRecipe(
-        steps=12,
+        steps=6,
         batch_size=4,
         shapes=CropShapes(24, 24),
         learning_rate=1e-3,
@@ -37,7 +35,7 @@ def train(folder: Path) -> None:
         gates="router",
         gradient_clip=1.0,
         ema=0.5,
-        validate_every=3,
+        validate_every=2,
     )
     data = Photographs(photographs, photographs, config.degradations)
     run = TrainingRun(folder, config, dict.fromkeys(ORDER, stage), data, device="cpu", workers=0)
@@ -67,14 +65,14 @@ def together(folder: Path, count: int) -> None:
         assert os.waitpid(process, 0)[1] == 0
 
 
-def killed(folder: Path, seconds: float) -> None:
-    """Kill runs until there were enough kills; each folder but those of runs that came to an end goes on."""
+def killed(folder: Path, seconds: float, wanted: int) -> None:
+    """Kill runs until there were so many kills. A killed run is resumed in its folder; one that ended is left."""
     moments = random.Random(0)
     kills = finished = 0
-    while kills < KILLS or not finished:
+    while kills < wanted or not finished:
         process = forked(folder / str(finished))
         time.sleep(moments.uniform(0.05, seconds / 2))
-        if kills < KILLS:
+        if kills < wanted:
             os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
         if os.WIFSIGNALED(status):
@@ -85,11 +83,9 @@ def killed(folder: Path, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    folder = Path(sys.argv[4])
+    folder = Path(sys.argv[3])
     started = time.monotonic()
     together(folder / "alone", 1)
     seconds = time.monotonic() - started
-    if sys.argv[1] == "together":
-        together(folder / "together", 2)
-    else:
-        killed(folder / "killed", seconds)
+    together(folder / "together", 2)
+    killed(folder / "killed", seconds, int(sys.argv[4]))

@@ -6,14 +6,14 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 from torchvision.transforms.functional import center_crop
 from torchvision.utils import make_grid
 
 from lorair.data import Batch
 from lorair.images import psnr
 from lorair.model import LoRAIR
-from lorair.training.processes import ALONE, Processes
+from lorair.training.data import ValidationSet
+from lorair.training.processes import SINGLE, Processes
 
 GRID_ROWS: Final = 6
 
@@ -59,7 +59,7 @@ class Means:
         return {label: sums[label] / counts[label] for label in counts[:, 0].nonzero()[:, 0].tolist()}
 
 
-def router_accuracy(model: LoRAIR, pairs: Iterable[Batch], processes: Processes = ALONE) -> dict[str, float]:
+def router_accuracy(model: LoRAIR, pairs: Iterable[Batch], processes: Processes = SINGLE) -> dict[str, float]:
     """Share of images whose largest gate is the degradation's own, by degradation."""
     means = Means(len(model.degradations), 1)
     with torch.inference_mode():
@@ -69,7 +69,7 @@ def router_accuracy(model: LoRAIR, pairs: Iterable[Batch], processes: Processes 
 
 
 def restored_psnr(
-    model: LoRAIR, pairs: Iterable[Batch], experts: bool, processes: Processes = ALONE
+    model: LoRAIR, pairs: Iterable[Batch], experts: bool, processes: Processes = SINGLE
 ) -> dict[str, float]:
     """Mean PSNR in dB by degradation, routed by the model; without experts the gates are zero."""
     means = Means(len(model.degradations), 1)
@@ -82,7 +82,7 @@ def restored_psnr(
     return {name: value for name, [value] in _named(model, means.over(processes))}
 
 
-def quality(model: LoRAIR, pairs: Iterable[Batch], processes: Processes = ALONE) -> dict[str, Quality]:
+def quality(model: LoRAIR, pairs: Iterable[Batch], processes: Processes = SINGLE) -> dict[str, Quality]:
     """All that is measured of a model, by degradation; each image is routed once."""
     means = Means(len(model.degradations), 4)
     with torch.inference_mode():
@@ -98,9 +98,9 @@ def quality(model: LoRAIR, pairs: Iterable[Batch], processes: Processes = ALONE)
     return {name: Quality(*figures) for name, figures in _named(model, means.over(processes))}
 
 
-def sample_grid(model: LoRAIR, pairs: Dataset[Batch], experts: bool) -> Tensor:
+def sample_grid(model: LoRAIR, pairs: ValidationSet, experts: bool) -> Tensor:
     """Some pairs, evenly spaced, as rows of degraded, restored and clean: float32 [3, H, W] in [0, 1]."""
-    count = len(pairs)  # pyright: ignore[reportArgumentType]
+    count = len(pairs)
     images: list[Tensor] = []
     with torch.inference_mode():
         for index in range(0, count, max(1, count // GRID_ROWS))[:GRID_ROWS]:
@@ -113,7 +113,7 @@ def sample_grid(model: LoRAIR, pairs: Dataset[Batch], experts: bool) -> Tensor:
     return make_grid([center_crop(image, [height, width]) for image in images], nrow=3)
 
 
-def mean_priors(model: LoRAIR, batches: Iterable[Batch], processes: Processes = ALONE) -> Tensor:
+def mean_priors(model: LoRAIR, batches: Iterable[Batch], processes: Processes = SINGLE) -> Tensor:
     """The router's prior averaged over the images of each degradation, float32 [E, P] on the CPU.
 
     Raises ValueError where a degradation of the model is absent from the batches.
