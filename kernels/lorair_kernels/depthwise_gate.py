@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
 from lorair_kernels.grouped_weight_grad import grouped_sum
-from lorair_kernels.plan import DEPTHWISE, DEPTHWISE_GRAD, cdiv, tile_for
+from lorair_kernels.launch import DEPTHWISE, DEPTHWISE_GRAD, cdiv, tile_for
+from lorair_kernels.reference import depthwise_gate as reference_depthwise_gate
+from lorair_kernels.reference import depthwise_gate_backward as reference_depthwise_gate_backward
 
 
 @torch.library.custom_op("lorair::depthwise_gate", mutates_args=())
@@ -24,7 +25,7 @@ def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tu
             f"got {tuple(weight.shape)} of {weight.dtype}, and {index.dtype}"
         )
     if not runs_triton(x):
-        y, sums = reference.depthwise_gate(x, weight, bias, index)
+        y, sums = reference_depthwise_gate(x, weight, bias, index)
         return y, sums.float()
     from lorair_kernels.depthwise_gate_triton import depthwise_gate_kernel
 
@@ -54,7 +55,7 @@ def depthwise_gate_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of :func:`depthwise_gate` in x, and in each image's own taps and bias; as in the reference."""
     if not runs_triton(x):
-        dx, dweight = reference.depthwise_gate_backward(dy, dsums, x, weight, bias, index)
+        dx, dweight = reference_depthwise_gate_backward(dy, dsums, x, weight, bias, index)
         return dx.contiguous(), dweight.float().contiguous()
     from lorair_kernels.depthwise_gate_triton import depthwise_grad_kernel, gate_grad_kernel
 

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import FEED_FORWARD, cdiv, find_tile
+from lorair_kernels.launch import FEED_FORWARD, cdiv, find_tile
 from lorair_kernels.pointwise import pointwise
+from lorair_kernels.reference import EPS
+from lorair_kernels.reference import feed_forward as reference_feed_forward
 
 
 @torch.library.custom_op("lorair::feed_forward", mutates_args=())
@@ -45,14 +46,14 @@ def feed_forward(x: Tensor, w4: Tensor, b4: Tensor, row_sums: Tensor, w5: Tensor
     if tile is None:
         raise ValueError(f"{channels} channels of {x.dtype} are too many for one launch; call pointwise twice")
     if not runs_triton(x):
-        return reference.feed_forward(x, w4, b4, w5, b5, index).contiguous()
+        return reference_feed_forward(x, w4, b4, w5, b5, index).contiguous()
     from lorair_kernels.feed_forward_triton import feed_forward_kernel
 
     y = x.new_empty(x.shape)
     with device_of(x):
         feed_forward_kernel[(cdiv(height * width, tile.tokens), batch)](
             x.contiguous(), w4.contiguous(), b4.contiguous(), row_sums.contiguous(), w5.contiguous(), b5.contiguous(),
-            index.contiguous(), y, height * width, **tile.arguments(C=channels, EPS=reference.EPS),
+            index.contiguous(), y, height * width, **tile.arguments(C=channels, EPS=EPS),
         )  # fmt: skip
     return y
 

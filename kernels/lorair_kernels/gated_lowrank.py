@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
 from lorair_kernels.grouped_weight_grad import grouped_weight_grad
-from lorair_kernels.plan import GATED_LOWRANK, cdiv, find_tile
+from lorair_kernels.launch import GATED_LOWRANK, cdiv, find_tile
 from lorair_kernels.pointwise import pointwise
+from lorair_kernels.reference import gated_lowrank as reference_gated_lowrank
 
 
 @torch.library.custom_op("lorair::gated_lowrank", mutates_args=())
@@ -33,7 +33,7 @@ def gated_lowrank(
 
     Returns:
         y ``[B, H, W, N]`` with x's dtype, and ``x A^T`` of the active experts in turn, ``[B, H, W, k*R]``. That is kept
-        for the gradients, which do not pass through it, in float32: it is short beside x, float16 could overflow
+        for the gradients, which do not pass through it, in float32: it is small compared with x, float16 could overflow
         before the gate, and the gates' gradients sum it over every pixel.
 
     Raises:
@@ -53,7 +53,7 @@ def gated_lowrank(
             f"{index.dtype} and {tuple(gates.shape)} of {gates.dtype}"
         )
     if not runs_triton(x):
-        y, down = reference.gated_lowrank(x, weight, bias, a, b, index, gates, scale)
+        y, down = reference_gated_lowrank(x, weight, bias, a, b, index, gates, scale)
         return y, down.float()
     tile = find_tile(GATED_LOWRANK, x, tokens=height * width, channels=channels, ranks=active * rank)
     if tile is None:

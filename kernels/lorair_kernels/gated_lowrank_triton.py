@@ -1,7 +1,7 @@
 """Triton kernel of the 1x1 convolution whose low-rank experts share its main loop, NHWC.
 
-The ranks of an image's active experts lie side by side, R for each in turn, so that all of them are one product
-beside the weight's: the pixels are read once and the experts' weights are never formed.
+The ranks of an image's active experts are adjacent, R for each in turn, so that all of them are one product next to
+the weight's: the pixels are read once and the experts' weights are never formed.
 """
 
 import triton
@@ -13,7 +13,7 @@ def gated_lowrank_kernel(
     x, weight, bias, a, b, index, gates, y, down, scale, tokens, channels, outputs, active, rank,
     TOKENS: tl.constexpr, OUTPUTS: tl.constexpr, CHANNELS: tl.constexpr, RANKS: tl.constexpr,
 ):  # fmt: skip
-    """y = x W^T + bias + scale * (g * down) B^T with down = x A^T, A and B the active experts' factors side by side.
+    """y = x W^T + bias + scale * (g * down) B^T with down = x A^T, A and B the active experts' concatenated factors.
 
     RANKS covers ``active * rank``. Every column of programs computes ``down`` for itself, and the first one stores it.
     """

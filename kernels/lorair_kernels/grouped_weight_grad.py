@@ -3,14 +3,15 @@
 import torch
 from torch import Tensor
 
-from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import GROUPED_SUM, WEIGHT_GRAD, cdiv, tile_for
+from lorair_kernels.launch import GROUPED_SUM, WEIGHT_GRAD, cdiv, tile_for
+from lorair_kernels.reference import grouped_sum as reference_grouped_sum
+from lorair_kernels.reference import grouped_weight_grad as reference_grouped_weight_grad
 
 
 @torch.library.custom_op("lorair::grouped_sum", mutates_args=())
 def grouped_sum(values: Tensor, index: Tensor, sets: int) -> Tensor:
-    """The sum over the images of each set, without asking the device which image belongs where.
+    """The sum over the images of each set, without a device-to-host copy of ``index``.
 
     Args:
         values: ``[B, ...]`` float32.
@@ -21,7 +22,7 @@ def grouped_sum(values: Tensor, index: Tensor, sets: int) -> Tensor:
         ``[U, ...]`` float32, zeros for a set without an image.
     """
     if not runs_triton(values):
-        return reference.grouped_sum(values, index, sets)
+        return reference_grouped_sum(values, index, sets)
     from lorair_kernels.grouped_weight_grad_triton import grouped_sum_kernel
 
     out = values.new_empty(sets, *values.shape[1:])
@@ -62,7 +63,7 @@ def grouped_weight_grad(x: Tensor, dy: Tensor, index: Tensor, sets: int) -> Tens
             f"got {tuple(dy.shape)} of {dy.dtype}, and {index.dtype}"
         )
     if not runs_triton(x):
-        return reference.grouped_weight_grad(x, dy, index, sets).float()
+        return reference_grouped_weight_grad(x, dy, index, sets).float()
     from lorair_kernels.grouped_weight_grad_triton import grouped_weight_grad_kernel
 
     batch, height, width, channels = x.shape

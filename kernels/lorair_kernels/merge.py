@@ -1,17 +1,16 @@
-"""merge_experts for all convolutions of a model in one launch, and the bank of one merged set per expert."""
+"""merge_experts for many convolutions in one launch, and its gradients."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
-from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
-from lorair_kernels.plan import GRAD_A, GRAD_B, MERGE, MergeTile, tile_for
+from lorair_kernels.launch import GRAD_A, GRAD_B, MERGE, MergeTile, tile_for
+from lorair_kernels.reference import factor_shapes
+from lorair_kernels.reference import merge_packed as reference_merge_packed
+from lorair_kernels.reference import merge_packed_backward as reference_merge_packed_backward
 
 
 @torch.library.custom_op("lorair::merge_experts", mutates_args=())
@@ -20,11 +19,11 @@ def merge_packed(
 ) -> Tensor:
     """The effective weights of many convolutions for many gate vectors, ``W + scale * sum_e g_e B_e A_e``.
 
-    Differentiable in weights, a, b and gates. The arguments are those of :func:`reference.merge_packed`, floating
-    and contiguous; the result is ``[U, P]`` of ``dtype``.
+    Differentiable in weights, a, b and gates. The arguments are those of :func:`lorair_kernels.reference.merge_packed`,
+    floating and contiguous; the result is ``[U, P]`` of ``dtype``.
     """
     if not runs_triton(weights):
-        return reference.merge_packed(weights, a, b, gates, shapes, scale).to(dtype)
+        return reference_merge_packed(weights, a, b, gates, shapes, scale).to(dtype)
     from lorair_kernels.merge_triton import merge_kernel
 
     sets, experts = gates.shape
@@ -52,7 +51,7 @@ def merge_packed_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of :func:`merge_packed` in a, b and gates, from ``grad`` [U, P]."""
     if not runs_triton(grad):
-        return reference.merge_packed_backward(grad, a, b, gates, shapes, scale)
+        return reference_merge_packed_backward(grad, a, b, gates, shapes, scale)
     from lorair_kernels.merge_triton import merge_grad_a_kernel, merge_grad_b_kernel
 
     grad, a, b, gates = grad.contiguous(), a.contiguous(), b.contiguous(), gates.contiguous()
@@ -108,7 +107,7 @@ def tile_table(
     """
     table: list[tuple[int, ...]] = []
     weight_at = a_at = b_at = 0
-    for rows, columns, rank in reference.factor_shapes(shapes):
+    for rows, columns, rank in factor_shapes(shapes):
         lengths = {"rows": (rows, tile.rows), "columns": (columns, tile.columns), "rank": (rank, tile.rank)}
         (first_length, first_step), (second_length, second_step) = lengths[axes[0]], lengths[axes[1]]
         table += [
@@ -119,64 +118,3 @@ def tile_table(
         weight_at, a_at = weight_at + rows * columns, a_at + experts * rank * columns
         b_at += experts * rows * rank
     return torch.tensor(table, dtype=torch.int64).to(device)
-
-
-def _flat(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.reshape(-1) for tensor in tensors])
-
-
-@dataclass(frozen=True)
-class PackedExperts:
-    """The convolutions of a model, their weights and factors packed into three rows of numbers.
-
-    ``weights`` [P], ``a`` [PA], ``b`` [PB] as in :func:`reference.merge_packed`; ``weight_shapes`` are the
-    convolution weights' shapes, ``shapes`` the rows, columns and rank of each one's factors in turn.
-    """
-
-    weights: Tensor
-    a: Tensor
-    b: Tensor
-    weight_shapes: tuple[tuple[int, ...], ...]
-    shapes: tuple[int, ...]
-    experts: int
-    scale: float
-
-    @classmethod
-    def pack(cls, weights: Sequence[Tensor], a: Sequence[Tensor], b: Sequence[Tensor], scale: float) -> "PackedExperts":
-        """Pack convolutions, differentiably.
-
-        Args:
-            weights: ``[cout, cin/groups, k, k]`` each.
-            a, b: their factors, ``[E, r*k, cin*k]`` and ``[E, (cout/groups)*k, r*k]``.
-            scale: alpha / rank.
-        """
-        shapes: list[int] = []
-        for weight, down, up in zip(weights, a, b, strict=True):
-            if up.shape[1] * down.shape[2] != weight.numel() or up.shape[2] != down.shape[1]:
-                raise ValueError(
-                    f"factors must be [E, r*k, cin*k] and [E, cout/groups*k, r*k] of a weight {tuple(weight.shape)}; "
-                    f"got {tuple(down.shape)} and {tuple(up.shape)}"
-                )
-            shapes += [up.shape[1], down.shape[2], down.shape[1]]
-        weight_shapes = tuple(tuple(weight.shape) for weight in weights)
-        return cls(_flat(weights), _flat(a), _flat(b), weight_shapes, tuple(shapes), len(a[0]), scale)
-
-    def merge(self, gates: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
-        """Each convolution's effective weights ``[U, cout, cin/groups, k, k]`` for ``gates`` [U, E], by one launch.
-
-        The results are views of one buffer and have ``dtype``, the weights' own where it is None.
-        """
-        merged = merge_packed(
-            self.weights, self.a, self.b, gates, list(self.shapes), self.scale, dtype or self.weights.dtype
-        )
-        parts = merged.split([prod(shape) for shape in self.weight_shapes], dim=1)
-        return [part.unflatten(1, shape) for part, shape in zip(parts, self.weight_shapes, strict=True)]
-
-    def bank(self, dtype: torch.dtype | None = None) -> list[Tensor]:
-        """One merged set per expert, ``[E, cout, cin/groups, k, k]``: built once, then chosen by :func:`top_expert`."""
-        return self.merge(torch.eye(self.experts, dtype=self.weights.dtype, device=self.weights.device), dtype)
-
-
-def top_expert(gates: Tensor) -> Tensor:
-    """The bank's set for each image of ``gates`` [B, E], int32 [B], on the device and without asking it."""
-    return gates.argmax(dim=1).to(torch.int32)

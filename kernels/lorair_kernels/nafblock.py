@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lorair_kernels.channel_attention import attention_weights
+from lorair_kernels.attention_weights import attention_weights
 from lorair_kernels.depthwise_gate import depthwise_gate
 from lorair_kernels.feed_forward import feed_forward
-from lorair_kernels.plan import FEED_FORWARD, find_tile
+from lorair_kernels.launch import FEED_FORWARD, find_tile
+from lorair_kernels.local_mean import local_mean_nhwc
 from lorair_kernels.pointwise import pointwise
-from lorair_kernels.tlsc import local_mean_nhwc
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels import reference
 from lorair_kernels.backend import device_of, runs_triton
 from lorair_kernels.grouped_weight_grad import grouped_sum, grouped_weight_grad
-from lorair_kernels.plan import POINTWISE, cdiv, tile_for
+from lorair_kernels.launch import POINTWISE, cdiv, tile_for
+from lorair_kernels.reference import EPS, from_squares, to_squares
+from lorair_kernels.reference import pointwise as reference_pointwise
 
 
 @torch.library.custom_op("lorair::pointwise", mutates_args=())
@@ -57,7 +58,7 @@ def pointwise(
         )
     normalised = row_sums is not None
     if not runs_triton(x):
-        return reference.pointwise(
+        return reference_pointwise(
             x, weight, bias, index, normalised=normalised, residual=residual, gated=gated, squares=squares
         ).contiguous()
     from lorair_kernels.pointwise_triton import pointwise_kernel
@@ -73,7 +74,7 @@ def pointwise(
             x if residual is None else residual.contiguous(),
             index.contiguous(), y, height * width, width, channels, outputs,
             **tile.arguments(
-                NORMALISED=normalised, GATED=gated, RESIDUAL=residual is not None, SQUARES=squares, EPS=reference.EPS
+                NORMALISED=normalised, GATED=gated, RESIDUAL=residual is not None, SQUARES=squares, EPS=EPS
             ),
         )  # fmt: skip
     return y
@@ -113,15 +114,15 @@ def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN40
     sets, _, channels = weight.shape
     dresidual = dy if ctx.adds_residual else None
     if ctx.squares == "read":
-        x = reference.to_squares(x)
+        x = to_squares(x)
     if ctx.squares == "write":
-        dy = reference.to_squares(dy)
+        dy = to_squares(dy)
     dz, norm, mean, rstd = dy, x, None, None
     if ctx.gated:
         u, v = pointwise(x, weight, bias, index, row_sums).chunk(2, dim=-1)
         dz = torch.cat([dy * v, dy * u], dim=-1)
     if row_sums is not None:
-        norm, mean, rstd = torch.native_layer_norm(x, [channels], None, None, reference.EPS)
+        norm, mean, rstd = torch.native_layer_norm(x, [channels], None, None, EPS)
     dx = dweight = dbias = None
     if ctx.needs_input_grad[0]:
         dx = pointwise(dz, weight.transpose(1, 2), bias.new_zeros(sets, channels), index)
@@ -129,7 +130,7 @@ def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN40
             only_x = [True, False, False]
             dx = torch.ops.aten.native_layer_norm_backward(dx, x, [channels], mean, rstd, None, None, only_x)[0]
         if ctx.squares == "read":
-            dx = reference.from_squares(dx)
+            dx = from_squares(dx)
     if ctx.needs_input_grad[1]:
         dweight = grouped_weight_grad(norm, dz, index, sets).to(weight.dtype)
     if ctx.needs_input_grad[2]:

@@ -12,7 +12,7 @@ import triton.language as tl
 def in_squares(token, channel, width, channels):
     """Where channels of tokens lie in an image whose tokens, ``width`` a row, are 2x2 squares of its pixels.
 
-    Two pixels side by side are one row of numbers, so a square is two halves of ``channels``, a row of pixels apart.
+    Two neighbouring pixels are one row of numbers, so a square is two halves of ``channels``, a row of pixels apart.
     """
     half = channels // 2
     corner = (token // width * (2 * width) + token % width).to(tl.int64) * half

@@ -1,18 +1,19 @@
-"""What each kernel of the plan takes of each architecture, by compiling it ahead of time; no GPU is needed.
+"""Registers, spills and shared memory of every kernel of the plan, compiled ahead of time; no GPU is needed.
 
-``python -m lorair_kernels.resources`` prints registers per thread, bytes of spilled registers and shared memory.
+``python -m lorair_kernels.resources`` prints them for each architecture.
 """
 
+import argparse
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from multiprocessing import get_context
 from typing import Any
 
-from lorair_kernels.launch import Launch, Row, Table, TileT
-from lorair_kernels.plan import (
+from lorair_kernels.launch import (
     ATTENTION,
     DEPTHWISE,
     DEPTHWISE_GRAD,
@@ -25,6 +26,10 @@ from lorair_kernels.plan import (
     MERGE,
     POINTWISE,
     WEIGHT_GRAD,
+    Row,
+    Table,
+    Tile,
+    TileT,
 )
 from lorair_kernels.reference import EPS
 
@@ -36,8 +41,8 @@ KERNELS: tuple[tuple[str, str, Table[Any]], ...] = (
     ("depthwise_gate_triton", "gate_grad", DEPTHWISE_GRAD),
     ("depthwise_gate_triton", "depthwise_grad", DEPTHWISE_GRAD),
     ("grouped_weight_grad_triton", "grouped_weight_grad", WEIGHT_GRAD),
-    ("channel_attention_triton", "attention_weights", ATTENTION),
-    ("tlsc_triton", "local_mean", LOCAL_MEAN),
+    ("attention_weights_triton", "attention_weights", ATTENTION),
+    ("local_mean_triton", "local_mean", LOCAL_MEAN),
     ("gated_lowrank_triton", "gated_lowrank", GATED_LOWRANK),
 )
 # Before a block's first half and after it, before its second; the restorer's down and up convolutions.
@@ -63,12 +68,12 @@ class Variant:
     module: str
     kernel: str
     storage: str
-    tile: Launch
+    tile: Tile
     flags: Mapping[str, object]
 
     @property
     def label(self) -> str:
-        sides = "x".join(str(v) for k, v in self.tile.arguments().items() if k.isupper())
+        sides = "x".join(str(length) for length in self.tile.sides.values())
         forms = (
             name.lower() if on is True else str(on) for name, on in self.flags.items() if on is True or on in SQUARES
         )
@@ -87,7 +92,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one compiled variant takes: registers a thread, bytes of spills a thread, bytes of shared memory."""
+    """What one compiled variant takes: registers and bytes of spills per thread, bytes of shared memory per program."""
 
     label: str
     capability: int
@@ -97,7 +102,7 @@ class Resources:
 
 
 def plan_variants(storages: tuple[str, ...] = tuple(STORAGE)) -> Iterator[Variant]:
-    """Every kernel and tile of the plan, in the forms that take most of what the block and the experts use."""
+    """Every kernel and tile of the plan, in the most demanding forms that the block and the experts use."""
     for table, written in ((MERGE, storages), (GRAD_A, ("fp32",)), (GRAD_B, ("fp32",))):
         for storage in written:
             yield from (Variant("merge_triton", table.kernel, storage, row.tile, {"EXPERTS": 3}) for row in table.rows)
@@ -113,6 +118,16 @@ def plan_variants(storages: tuple[str, ...] = tuple(STORAGE)) -> Iterator[Varian
             for flags in POINTWISE_FORMS:
                 if row.gated in (None, flags["GATED"]):
                     yield Variant("pointwise_triton", POINTWISE.kernel, storage, row.tile, flags)
+
+
+def one_of_each(variants: Iterable[Variant]) -> list[Variant]:
+    """The variant of each kernel with the largest tile."""
+    largest: dict[str, Variant] = {}
+    for variant in variants:
+        known = largest.get(variant.kernel)
+        if known is None or prod(variant.tile.sides.values()) > prod(known.tile.sides.values()):
+            largest[variant.kernel] = variant
+    return list(largest.values())
 
 
 def rows_of(table: Table[TileT], storage: str) -> Iterator[Row[TileT]]:
@@ -152,8 +167,20 @@ def compile_variant(variant: Variant, capability: int) -> Resources:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m lorair_kernels.resources", description=__doc__)
+    parser.add_argument(
+        "--capability",
+        type=int,
+        nargs="+",
+        choices=SHARED_LIMIT,
+        default=list(SHARED_LIMIT),
+        help="architectures, as 90",
+    )
+    parser.add_argument("--one-each", action="store_true", help="only one variant of each kernel, in float16")
+    options = parser.parse_args()
+    variants = one_of_each(plan_variants(("fp16",))) if options.one_each else list(plan_variants())
     print(f"{'part':8}{'registers':>9}{'spilled B':>11}{'shared KB':>11}{'limit KB':>10}  kernel, storage, tile, form")
-    jobs = [(variant, capability) for variant in plan_variants() for capability in SHARED_LIMIT]
+    jobs = [(variant, capability) for variant in variants for capability in options.capability]
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         for r in pool.map(compile_variant, *zip(*jobs, strict=True)):
             limit = SHARED_LIMIT[r.capability] / 1024

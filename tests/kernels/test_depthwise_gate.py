@@ -6,13 +6,22 @@ from lorair_kernels import depthwise_gate, reference
 from lorair_kernels.depthwise_gate import depthwise_gate_backward
 
 SETS = 3
+full = pytest.mark.full
 
 
 def wide(*tensors):
     return [None if t is None else t.double() for t in tensors]
 
 
-@pytest.mark.parametrize(("size", "channels"), [((1, 1), 8), ((16, 16), 40), ((17, 35), 8), ((5, 18), 70)])
+@pytest.mark.parametrize(
+    ("size", "channels"),
+    [
+        pytest.param((1, 1), 8, marks=full),
+        pytest.param((16, 16), 40, marks=full),
+        pytest.param((17, 35), 8, marks=full),
+        ((5, 18), 70),
+    ],
+)
 def test_depthwise_gate(size, channels, dtype, device, assert_near):
     index = torch.tensor([1], dtype=torch.int32, device=device)
     x = torch.randn(1, *size, 2 * channels, device=device).to(dtype)
@@ -29,9 +38,9 @@ def test_depthwise_gate(size, channels, dtype, device, assert_near):
 @pytest.mark.parametrize(
     ("size", "channels", "routing", "used"),
     [
-        ((1, 1), 8, [1, 1], "both"),
-        ((8, 16), 32, [2, 0], "y"),
-        ((8, 16), 32, [2, 0], "sums"),
+        pytest.param((1, 1), 8, [1, 1], "both", marks=full),
+        pytest.param((8, 16), 32, [2, 0], "y", marks=full),
+        pytest.param((8, 16), 32, [2, 0], "sums", marks=full),
         ((9, 19), 5, [0, 0, 2], "both"),
     ],
 )
@@ -53,7 +62,7 @@ def test_views_and_gradients(size, channels, routing, used, dtype, device, route
         assert_near(got, want, dtype)
 
 
-def test_weights_that_do_not_fit_are_refused():
+def test_weights_that_do_not_fit_are_rejected():
     index, x = torch.zeros(1, dtype=torch.int32), torch.randn(1, 2, 2, 8)
     with pytest.raises(ValueError, match=r"weight must be \[U, 9, 8\] of torch.float32"):
         depthwise_gate(x, torch.randn(1, 9, 8).half(), torch.randn(1, 8), index)

@@ -7,6 +7,7 @@ import torch
 from lorair_kernels import gated_lowrank, reference
 
 SCALE = 2.0
+full = pytest.mark.full
 SHAPES = {"one tile": ((3, 5), 16, 16), "parts of tiles": ((9, 15), 40, 70), "one pixel": ((1, 1), 24, 8)}
 
 
@@ -28,11 +29,14 @@ def in_float64(x, weight, bias, a, b, index, gates):
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("gates", ["one-hot", "soft"])
-@pytest.mark.parametrize("rank", [1, 8, 16, 64])
-@pytest.mark.parametrize("experts", [1, 10])
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("gates", [pytest.param("one-hot", marks=full), "soft"])
+@pytest.mark.parametrize("rank", [pytest.param(1, marks=full), 8, pytest.param(16, marks=full), 64])
+@pytest.mark.parametrize("experts", [pytest.param(1, marks=full), 10])
+@pytest.mark.parametrize(
+    "shape", [pytest.param("one tile", marks=full), "parts of tiles", pytest.param("one pixel", marks=full)]
+)
 def test_gated_lowrank(shape, experts, rank, gates, dtype, device, assert_near):
+    """Three soft experts of rank 64 are more ranks than a tile holds: they are merged."""
     arguments = layer(*SHAPES[shape], experts, rank, gates, dtype, device)
     y, down = gated_lowrank(*arguments, SCALE)
     expected, expected_down = in_float64(*arguments)
@@ -63,7 +67,12 @@ def test_views_are_taken_as_they_are(dtype, device, assert_near):
 @pytest.mark.usefixtures("backend")
 @pytest.mark.parametrize(
     ("experts", "rank", "gates", "routing"),
-    [(1, 8, "one-hot", None), (10, 1, "soft", None), (4, 16, "soft", [1, 1, 0]), (10, 64, "one-hot", [7, 7, 7])],
+    [
+        pytest.param(1, 8, "one-hot", None, marks=full),
+        pytest.param(10, 1, "soft", None, marks=full),
+        (4, 16, "soft", [1, 1, 0]),
+        pytest.param(10, 64, "one-hot", [7, 7, 7], marks=full),
+    ],
 )
 def test_gradients(experts, rank, gates, routing, dtype, device):
     """Routed at random, or every slot of an image to the expert that ``routing`` names and those after it."""
@@ -86,7 +95,7 @@ def test_gradients(experts, rank, gates, routing, dtype, device):
 
 
 def test_a_frozen_base_costs_no_gradient_of_its_own(monkeypatch, device):
-    """Experts alone in training: two products for their factors, none for the weight."""
+    """Only the experts train: two products for their factors, none for the weight."""
     module = sys.modules["lorair_kernels.gated_lowrank"]  # the package has the operation under the module's name
     shapes = []
 
@@ -101,7 +110,7 @@ def test_a_frozen_base_costs_no_gradient_of_its_own(monkeypatch, device):
     assert shapes == [(16, 24), (20, 16)]
 
 
-def test_what_does_not_fit_is_refused():
+def test_what_does_not_fit_is_rejected():
     x, weight, bias, a, b, index, gates = layer((2, 2), 8, 6, 2, 4, "soft", torch.float32, "cpu")
     with pytest.raises(ValueError, match=r"weight must be \[N, 8\]"):
         gated_lowrank(x, weight[:, :4], bias, a, b, index, gates, SCALE)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from lorair_kernels import PackedExperts, merge, merge_experts, top_expert
-from lorair_kernels.plan import GRAD_A, MERGE
+from lorair_kernels.launch import GRAD_A, MERGE
 
 KINDS = {"1x1": (8, 40, 1, 1), "3x3": (3, 8, 3, 1), "2x2": (8, 17, 2, 1), "depthwise": (14, 14, 3, 14)}
 GATES = {
@@ -23,9 +23,20 @@ def convolutions(kinds, experts, rank, device="cpu"):
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("gates", GATES)
 @pytest.mark.parametrize(
-    ("kinds", "experts", "rank"), [(KINDS, 1, 1), (KINDS, 3, 8), (["depthwise"], 10, 5), (["1x1"], 2, 64)]
+    ("kinds", "experts", "rank", "gates"),
+    [
+        (KINDS, 3, 8, "soft"),
+        (["depthwise"], 10, 5, "one-hot"),
+        pytest.param(["depthwise"], 10, 5, "soft", marks=pytest.mark.full),
+        pytest.param(["depthwise"], 10, 5, "none", marks=pytest.mark.full),
+        *(
+            pytest.param(kinds, experts, rank, gates, marks=pytest.mark.full)
+            for kinds, experts, rank in ((KINDS, 1, 1), (["1x1"], 2, 64))
+            for gates in GATES
+        ),
+        *(pytest.param(KINDS, 3, 8, gates, marks=pytest.mark.full) for gates in ("one-hot", "none")),
+    ],
 )
 def test_all_convolutions_and_gradients(kinds, experts, rank, gates, device, assert_near):
     weights, a, b = convolutions(kinds, experts, rank, device)
@@ -81,7 +92,7 @@ def test_frozen_weights_and_gates_get_no_gradient(device):
     assert a[0].grad is not None and weights[0].grad is None and b[0].grad is None
 
 
-def test_the_bank_holds_each_expert_alone(device):
+def test_the_bank_holds_one_expert_per_set(device):
     weights, a, b = convolutions(KINDS, 3, 4, device)
     bank = PackedExperts.pack(weights, a, b, scale=2.0).bank()
     gates = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]], device=device)
@@ -102,7 +113,7 @@ def test_non_contiguous_and_channels_last_parameters(device, assert_near):
         assert torch.equal(got, want)
 
 
-def test_factors_that_fit_no_weight_are_refused():
+def test_factors_that_fit_no_weight_are_rejected():
     weights, a, b = convolutions(["3x3"], 2, 4)
     with pytest.raises(ValueError, match="factors must be"):
         PackedExperts.pack(weights, [a[0][:, :-1]], b, 2.0)

@@ -6,13 +6,14 @@ import torch.nn.functional as F
 from lorair_kernels import pointwise, reference
 
 SETS, CHANNELS = 3, 24
+full = pytest.mark.full
 
 
 def wide(*tensors):
     return [None if t is None else t.double() for t in tensors]
 
 
-@pytest.mark.parametrize("size", [(5, 7), (16, 16), (3, 90)])
+@pytest.mark.parametrize("size", [(5, 7), pytest.param((16, 16), marks=full), pytest.param((3, 90), marks=full)])
 @pytest.mark.parametrize("form", ["plain", "norm", "norm and gate", "residual"])
 def test_pointwise(form, size, dtype, device, assert_near):
     index = torch.tensor([2, 0], dtype=torch.int32, device=device)
@@ -31,8 +32,11 @@ def test_pointwise(form, size, dtype, device, assert_near):
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("routing", [[1, 1], [2, 0], [0, 0, 2]])
-@pytest.mark.parametrize("form", ["plain", "norm", "gate", "norm and gate", "residual"])
+@pytest.mark.parametrize("routing", [pytest.param([1, 1], marks=full), pytest.param([2, 0], marks=full), [0, 0, 2]])
+@pytest.mark.parametrize(
+    "form",
+    [*(pytest.param(form, marks=full) for form in ("plain", "norm", "gate")), "norm and gate", "residual"],
+)
 def test_views_and_gradients(form, routing, dtype, device, routed, assert_near):
     """The plain formula in float64 knows no row sums: the weight's gradient is the whole one."""
     index = routed(routing)
@@ -58,7 +62,7 @@ def test_views_and_gradients(form, routing, dtype, device, routed, assert_near):
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("size", [(3, 5), (9, 16)])
+@pytest.mark.parametrize("size", [(3, 5), pytest.param((9, 16), marks=full)])
 @pytest.mark.parametrize("squares", ["read", "write"])
 def test_the_restorers_down_and_up_convolutions(squares, size, dtype, device, routed, assert_near):
     """A 2x2 convolution of stride 2; a 1x1 one with pixel shuffle and skip connection: as torch does them in NCHW."""
@@ -100,7 +104,7 @@ def test_what_is_frozen_gets_no_gradient():
         learnt.requires_grad_(False)
 
 
-@pytest.mark.parametrize("channels", [16, 70, 200])
+@pytest.mark.parametrize("channels", [pytest.param(16, marks=full), 70, pytest.param(200, marks=full)])
 def test_layer_norm_far_from_zero(channels, dtype, device, assert_near):
     """Mean twenty times the deviation: what the statistics lose there, every pixel of the result would show."""
     x = (20 + torch.randn(1, 4, 9, channels, device=device)).to(dtype)
@@ -112,7 +116,7 @@ def test_layer_norm_far_from_zero(channels, dtype, device, assert_near):
     assert error < (2e-5 if dtype is torch.float32 else {torch.float16: 1e-3, torch.bfloat16: 6e-3}[dtype])
 
 
-def test_weights_that_do_not_fit_are_refused():
+def test_weights_that_do_not_fit_are_rejected():
     index, x = torch.zeros(1, dtype=torch.int32), torch.randn(1, 2, 2, 8)
     with pytest.raises(ValueError, match=r"weight must be \[U, N, 8\]"):
         pointwise(x, torch.randn(1, 4, 6), torch.randn(1, 4), index)
