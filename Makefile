@@ -55,7 +55,8 @@ bench: $(READY)
 	$(BIN)/lorair-bench latency --model default
 
 bench-gpu: $(READY)
-	$(BIN)/python kernels/benchmarks/run.py
+	$(BIN)/python -m lorair_kernels.benchmarks --results kernels/results.csv --commit "$$(git describe --always --dirty)"
+	$(BIN)/python -m lorair_export.bench.fused --results kernels/results.csv --commit "$$(git describe --always --dirty)"
 
 test-gpu: $(READY)
 	$(PYTEST) tests/kernels tests/lorair/model -m ''

@@ -1,6 +1,6 @@
 """Benchmarks: latency, memory and quality of models, compared in one run.
 
-``experts`` and ``step`` are programs, run by ``python -m``.
+``experts``, ``step`` and, on a GPU, ``fused`` are programs, run by ``python -m``.
 """
 
 from lorair_export.bench.latency.cases import Batch, Case, Part, Plan, Rounds, case_batches

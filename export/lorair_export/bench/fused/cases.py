@@ -9,9 +9,9 @@ from lorair_kernels.benchmarks import Case, Form, merge_case_of
 from torch import Tensor
 
 from lorair.model import ExpertConv2d, FusedRestorer, ModelConfig, RestorationNet
-from lorair_export.bench.experts import random_restorer
 from lorair_export.bench.fused.work import restorer_work
 from lorair_export.bench.published import PublishedRestorer, published_params
+from lorair_export.bench.random_restorer import random_restorer
 
 DTYPE = torch.float16
 TOLERANCE = 5e-3  # relative L2 error of what the restorer adds to the image; float32 multiplies in TF32

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from lorair.checkpoints import restorer_name
 from lorair.model import FusedRestorer, ModelConfig
-from lorair_export.bench.experts import random_restorer
 from lorair_export.bench.fused.cases import published_restorer
 from lorair_export.bench.fused.work import restorer_work
 from lorair_export.bench.published import published_params
+from lorair_export.bench.random_restorer import random_restorer
 
 # Relative L2 error of the gradients; float32 multiplies in TF32.
 TOLERANCE = 2e-2
