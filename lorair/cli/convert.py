@@ -5,31 +5,44 @@ from typing import Annotated
 
 import typer
 
+UNSAID, CONTENT = "What the files do not say", "What the checkpoint holds"
+
 
 def convert(
-    restorer: Annotated[Path, typer.Option(help="The published restorer, such as setting1_ir.pth.")],
-    router: Annotated[Path, typer.Option(help="The published router, such as setting1_router.pth.")],
+    restorer: Annotated[Path, typer.Option(help="Published restorer, such as setting1_ir.pth.")],
+    router: Annotated[Path, typer.Option(help="Published router, such as setting1_router.pth.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoint to write, .pt or .safetensors.")],
-    degradations: Annotated[str | None, typer.Option(help="Class names in order, with commas.")] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Experts an image may use.")] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing checkpoint.")] = False,
+    degradations: Annotated[
+        str | None, typer.Option(help="Names of the classes in order, separated by commas.", rich_help_panel=UNSAID)
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Experts an image may use.", rich_help_panel=UNSAID)] = 1,
     window: Annotated[
-        str, typer.Option(help="Pooling window in pixels, or global to reproduce published figures.")
+        str,
+        typer.Option(
+            help="Pooling window in pixels, or global to reproduce published figures.", rich_help_panel=UNSAID
+        ),
     ] = "384",
-    quick_gelu: Annotated[bool, typer.Option(help="The tower's activation: OpenAI's CLIP has QuickGELU.")] = True,
+    quick_gelu: Annotated[
+        bool, typer.Option(help="QuickGELU in the tower, as in OpenAI's CLIP.", rich_help_panel=UNSAID)
+    ] = True,
     priors_from: Annotated[
         Path | None,
-        typer.Option(help="Folder with a folder of example images per degradation.", file_okay=False),
+        typer.Option(
+            file_okay=False,
+            help="Folder with a folder of example images per degradation, to measure mean priors.",
+            rich_help_panel=CONTENT,
+        ),
     ] = None,
     clip_reference: Annotated[
         str | None,
-        typer.Option(help="Leave CLIP's weights out and name them instead, as open_clip MODEL/TAG."),
+        typer.Option(help="Refer to CLIP's weights by open_clip MODEL/TAG.", rich_help_panel=CONTENT),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing checkpoint.")] = False,
 ) -> None:
-    """Convert a published pair of files into one checkpoint; nothing is downloaded.
+    """Convert a published pair of files into one checkpoint. Nothing is downloaded.
 
-    The files say every size. They do not say the mean prior of each degradation, which naming one by
-    `lorair restore --degradation` needs: it is measured from example images with --priors-from.
+    All sizes are read from the files. Mean priors, which `lorair restore --degradation` needs, are not in them:
+    --priors-from measures them.
     """
     from dataclasses import replace
 
@@ -38,12 +51,9 @@ def convert(
     from lorair.training import priors_of_folders
 
     if output.exists() and not overwrite:
-        raise ValueError(f"{output} exists; choose another name or give --overwrite")
-    if window != "global" and not (window.isdigit() and int(window) > 0):
-        raise ValueError(f"--window must be a positive number of pixels or 'global'; got {window!r}")
+        raise ValueError(f"{output} exists; choose another name or add --overwrite")
     names = tuple(name.strip() for name in degradations.split(",")) if degradations else None
-    pixels = None if window == "global" else int(window)
-    checkpoint = convert_pair(restorer, router, names, top_k, pixels, quick_gelu)
+    checkpoint = convert_pair(restorer, router, names, top_k, _pixels(window), quick_gelu)
     if priors_from is not None:
         checkpoint = replace(checkpoint, mean_priors=priors_of_folders(model_of(checkpoint), priors_from))
     if clip_reference is not None:
@@ -51,3 +61,11 @@ def convert(
     write_checkpoint(output, checkpoint)
     print(f"wrote {output} ({output.stat().st_size / 2**20:.1f} MiB): {', '.join(checkpoint.config.degradations)}")
     print(f"next: lorair restore PHOTO --model {output}")
+
+
+def _pixels(window: str) -> int | None:
+    if window == "global":
+        return None
+    if not (window.isdigit() and int(window) > 0):
+        raise ValueError(f"--window must be a positive number of pixels or 'global'; got {window!r}")
+    return int(window)

@@ -1,5 +1,6 @@
 """The model: the router that sees the degradation, the restorer whose experts it gates, and their configuration."""
 
+from lorair.model.blocks import ChannelAttention, LayerNorm2d, Modulation, spread_edges
 from lorair.model.config import (
     PRESETS,
     ModelConfig,
@@ -14,7 +15,7 @@ from lorair.model.fused import FusedRestorer
 from lorair.model.lorair import LoRAIR
 from lorair.model.restorer import Restorer
 from lorair.model.router import Router, Routing, pinned_routing, router_views
-from lorair.model.unet import ChannelAttention, LayerNorm2d, Modulation, RestorationNet, spread_edges
+from lorair.model.unet import RestorationNet
 
 __all__ = [
     "PRESETS",

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,7 @@ class GraphedCalls:
         self._function = function
         self._keep = keep
         self._replays: OrderedDict[object, Call | None] = OrderedDict()
-        self._pool: Any = None
+        self._pool = None
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         if not all(x.is_cuda for x in inputs):

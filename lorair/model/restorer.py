@@ -1,7 +1,7 @@
 """The restorer: the U-Net with the weights that each image's gates merge."""
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from lorair_kernels import is_measured, runs_triton
@@ -29,7 +29,7 @@ class Restorer(nn.Module):
     ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed batch at once; ``"torch"`` torch; ``"auto"`` the
     kernels on a GPU that has a launch file, which says that they were measured there, and torch elsewhere.
 
-    By torch, images with equal gates share one merged weight set, so a mixed batch costs what the plain network costs.
+    By torch, images with equal gates share one merged weight set: experts add no cost to a convolution.
     Without gradients what was merged is kept for the next call, by torch at most ``cache_size`` sets, until a parameter
     changes (written through ``.data``, a change goes unseen: call :meth:`forget`).
     """
@@ -97,7 +97,7 @@ class Restorer(nn.Module):
         if self._fused is not None:
             self._fused.forget()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """A copy of the module starts with nothing merged."""
         return {**self.__dict__, "_merged": OrderedDict(), "_merged_from": (), "_fused": None}
 

@@ -17,8 +17,8 @@ from lorair_export.spec import Lowering, chosen_lowering
 from lorair_export.spec.precision import PRECISIONS
 from lorair_export.spec.routing_form import RoutingForm
 
+from lorair.model.blocks import ChannelAttention
 from lorair.model.experts import ExpertConv2d, gates_from_logits
-from lorair.model.unet import ChannelAttention
 
 CONVS = {
     "1x1": {"in_channels": 12, "out_channels": 20, "kernel_size": 1},
