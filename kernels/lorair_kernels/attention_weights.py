@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.backend import GradContext, device_of, runs_triton
 from lorair_kernels.grouped_weight_grad import grouped_sum
 from lorair_kernels.launch import ATTENTION, cdiv, tile_for
 from lorair_kernels.reference import attention_weights as reference_attention_weights
@@ -40,12 +40,12 @@ def _(sums: Tensor, weight: Tensor, bias: Tensor, following: Tensor, index: Tens
     return following.new_empty((sums.shape[0], *following.shape[1:]))
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+def _save(ctx: GradContext, inputs: tuple[Any, ...], output: Tensor) -> None:
     *tensors, ctx.pixels = inputs
     ctx.save_for_backward(*tensors)
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def _backward(ctx: GradContext, grad: Tensor) -> tuple[Tensor | None, ...]:
     """With s = W mean + b, out = F diag(s): dF = dout diag(s), ds_k = sum_n dout_nk F_nk, dW = ds mean^T, db = ds."""
     sums, weight, bias, following, index = ctx.saved_tensors
     sets, chosen = weight.shape[0], index.long()

@@ -4,9 +4,13 @@ import importlib.util
 import os
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
+
+# What torch passes to setup_context and backward: it takes any attribute, and torch gives it no type.
+GradContext = Any
 
 
 @cache
@@ -21,9 +25,9 @@ def interpreting() -> bool:
 
 
 def runs_triton(x: Tensor) -> bool:
-    """Whether an operation on x runs in its Triton kernel: on CUDA from Ampere on, or in the interpreter.
+    """Whether an operation on x runs in its Triton kernel: on CUDA from compute capability 8.0, or in the interpreter.
 
-    The interpreter's products of bfloat16 are wrong, so they are left to torch there, and float64 is everywhere.
+    float64 always runs in torch; so does bfloat16 under the interpreter, which multiplies it wrongly.
     """
     if not has_triton() or x.dtype.itemsize > 4:
         return False

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.backend import GradContext, device_of, runs_triton
 from lorair_kernels.grouped_weight_grad import grouped_sum
 from lorair_kernels.launch import DEPTHWISE, DEPTHWISE_GRAD, cdiv, tile_for
 from lorair_kernels.reference import depthwise_gate as reference_depthwise_gate
@@ -81,11 +81,11 @@ def _(dy: Tensor, dsums: Tensor, x: Tensor, weight: Tensor, bias: Tensor, index:
     return x.new_empty(x.shape), x.new_empty((x.shape[0], 10, x.shape[3]), dtype=torch.float32)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:  # noqa: ANN401
+def _save(ctx: GradContext, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: Any, dy: Tensor, dsums: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def _backward(ctx: GradContext, dy: Tensor, dsums: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, bias, index = ctx.saved_tensors
     dx, own = depthwise_gate_backward(dy, dsums, x, weight, bias, index)
     dweight = grouped_sum(own, index, weight.shape[0])

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.backend import GradContext, device_of, runs_triton
 from lorair_kernels.launch import FEED_FORWARD, cdiv, find_tile
 from lorair_kernels.pointwise import pointwise
 from lorair_kernels.reference import EPS
@@ -63,11 +63,11 @@ def _(x: Tensor, w4: Tensor, b4: Tensor, row_sums: Tensor, w5: Tensor, b5: Tenso
     return x.new_empty(x.shape)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+def _save(ctx: GradContext, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def _backward(ctx: GradContext, dy: Tensor) -> tuple[Tensor | None, ...]:
     needed = ctx.needs_input_grad
     with torch.enable_grad():
         inputs = [t.detach().requires_grad_(needs) for t, needs in zip(ctx.saved_tensors, needed, strict=True)]

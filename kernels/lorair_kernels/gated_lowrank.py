@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.backend import GradContext, device_of, runs_triton
 from lorair_kernels.grouped_weight_grad import grouped_weight_grad
 from lorair_kernels.launch import GATED_LOWRANK, cdiv, find_tile
 from lorair_kernels.pointwise import pointwise
@@ -92,13 +92,13 @@ def merged_lowrank(
     return y, pointwise(x, a_rows, bias.new_zeros(a_rows.shape[:2]), own).float()
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:  # noqa: ANN401
+def _save(ctx: GradContext, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x, weight, _, a, b, index, gates, ctx.scale = inputs
     ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(x, weight, a, b, index, gates, output[1])
 
 
-def _backward(ctx: Any, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def _backward(ctx: GradContext, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
     """The operation itself on W^T, its factors exchanged, gives dx and ``up = dy B``; the factors' gradients follow.
 
     ``dA_e = s sum_b g_be up_be^T x_b``, ``dB_e = s sum_b g_be dy_b^T down_be``, ``dg_be = s <down_be, up_be>``.

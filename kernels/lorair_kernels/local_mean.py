@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.backend import GradContext, device_of, runs_triton
 from lorair_kernels.launch import LOCAL_MEAN, cdiv, tile_for
 from lorair_kernels.reference import local_mean as reference_local_mean
 
@@ -38,11 +38,11 @@ def _(x: Tensor, window_height: int, window_width: int) -> Tensor:
     return x.new_empty((batch, height - window_height + 1, width - window_width + 1, channels))
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+def _save(ctx: GradContext, inputs: tuple[Any, ...], output: Tensor) -> None:
     _, *ctx.window = inputs
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def _backward(ctx: GradContext, grad: Tensor) -> tuple[Tensor | None, ...]:
     """A pixel is in every window that reaches it, so its gradient is a mean of the same size over the windows'."""
     height, width = ctx.window
     around = F.pad(grad, (0, 0, width - 1, width - 1, height - 1, height - 1))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.backend import GradContext, device_of, runs_triton
 from lorair_kernels.launch import GRAD_A, GRAD_B, MERGE, MergeTile, tile_for
 from lorair_kernels.reference import factor_shapes
 from lorair_kernels.reference import merge_packed as reference_merge_packed
@@ -79,13 +79,13 @@ def _(
     return torch.empty_like(a), torch.empty_like(b), torch.empty_like(gates)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+def _save(ctx: GradContext, inputs: tuple[Any, ...], output: Tensor) -> None:
     weights, a, b, gates, ctx.shapes, ctx.scale, _ = inputs
     ctx.save_for_backward(a, b, gates)
     ctx.weights_dtype = weights.dtype
 
 
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def _backward(ctx: GradContext, grad: Tensor) -> tuple[Tensor | None, ...]:
     grad_weights = grad.sum(0, dtype=ctx.weights_dtype) if ctx.needs_input_grad[0] else None
     grads: tuple[Tensor | None, ...] = (None, None, None)
     if any(ctx.needs_input_grad[1:4]):

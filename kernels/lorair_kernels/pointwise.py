@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lorair_kernels.backend import device_of, runs_triton
+from lorair_kernels.backend import GradContext, device_of, runs_triton
 from lorair_kernels.grouped_weight_grad import grouped_sum, grouped_weight_grad
 from lorair_kernels.launch import POINTWISE, cdiv, tile_for
 from lorair_kernels.reference import EPS, from_squares, to_squares
@@ -43,14 +43,11 @@ def pointwise(
 
     Returns:
         ``[B, H, W, N]`` or N/2 channels, contiguous, with x's dtype.
+
+    Raises:
+        ValueError: if weight does not fit x, index is not int32, or squares of an odd size are read.
     """
-    batch, height, width, channels = x.shape
-    if squares not in ("", "read", "write") or (squares == "read" and (height % 2 or width % 2)):
-        raise ValueError(
-            f"squares must be '', 'write' or, for even sizes, 'read'; got {squares!r} for {tuple(x.shape)}"
-        )
-    if squares == "read":
-        height, width, channels = height // 2, width // 2, 4 * channels
+    batch, height, width, channels = _shape_read(x, squares)
     if weight.dtype != x.dtype or weight.shape[-1] != channels or index.dtype != torch.int32:
         raise ValueError(
             f"weight must be [U, N, {channels}] of {x.dtype} and index int32, for x {tuple(x.shape)}; "
@@ -80,6 +77,16 @@ def pointwise(
     return y
 
 
+def _shape_read(x: Tensor, squares: str) -> tuple[int, int, int, int]:
+    """The shape of the map that the convolution reads: squares of pixels count as one."""
+    batch, height, width, channels = x.shape
+    if squares not in ("", "read", "write") or (squares == "read" and (height % 2 or width % 2)):
+        raise ValueError(
+            f"squares must be '', 'write' or, for even sizes, 'read'; got {squares!r} for {tuple(x.shape)}"
+        )
+    return (batch, height // 2, width // 2, 4 * channels) if squares == "read" else (batch, height, width, channels)
+
+
 def _result_shape(x: Tensor, weight: Tensor, gated: bool, squares: str) -> tuple[int, int, int, int]:
     batch, height, width, _ = x.shape
     outputs = weight.shape[1] // (2 if gated else 1)
@@ -102,13 +109,13 @@ def _(
     return x.new_empty(_result_shape(x, weight, gated, squares))
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ANN401
+def _save(ctx: GradContext, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, weight, bias, index, row_sums, residual, ctx.gated, ctx.squares = inputs
     ctx.adds_residual = residual is not None
     ctx.save_for_backward(x, weight, bias, index, row_sums)
 
 
-def _backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+def _backward(ctx: GradContext, dy: Tensor) -> tuple[Tensor | None, ...]:
     """Of z = W norm(x) + b: dnorm = W^T dz, dW = dz^T norm, db = sum of dz; the gate's halves and norm come again."""
     x, weight, bias, index, row_sums = ctx.saved_tensors
     sets, _, channels = weight.shape

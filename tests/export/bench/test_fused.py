@@ -40,7 +40,7 @@ def test_the_restorers_flops_are_those_that_torch_counts():
 
 @pytest.fixture
 def on_cpu(monkeypatch):
-    """A small model; what asks for CUDA is answered without: forms run as they are, and each call takes 2 ms."""
+    """A small model, and measuring as on a GPU: forms run as they are, and each call takes 2 ms."""
     for name, value in {
         "reset_peak_memory_stats": lambda: None, "max_memory_allocated": lambda: 3 * 2**20,
         "memory_allocated": lambda: 2**20, "empty_cache": lambda: None,
