@@ -1,11 +1,9 @@
 """`lorair-export onnx`: exit codes, what it prints, and what it leaves behind."""
 
-import contextlib
 import shutil
 import sys
 
 import pytest
-from lorair_export import cli
 from lorair_export.bundle import parity
 from lorair_export.bundle.manifest import read_bundle
 from lorair_export.bundle.parity import Tolerance
@@ -15,7 +13,7 @@ from lorair.photographs import examples
 
 
 @pytest.fixture
-def export(merged, monkeypatch, tmp_path):
+def export(merged, monkeypatch, tmp_path, run_command):
     """Run the command in an empty folder; the graph is the one that the session has exported already."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
@@ -23,13 +21,7 @@ def export(merged, monkeypatch, tmp_path):
     )
 
     def run(*options, ckpt=merged.checkpoint):
-        words = ["lorair-export", "onnx", "--ckpt", ckpt, "-o", "out", "--max-size", "160", *options]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return ended.code
-        return 0
+        return run_command("lorair-export", "onnx", "--ckpt", ckpt, "-o", "out", "--max-size", "160", *options)
 
     return run
 
@@ -130,12 +122,10 @@ def test_a_missing_package(export, tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_degradation_in_tiles(merged, monkeypatch, tmp_path, capsys):
+def test_one_degradation_in_tiles(merged, run_command, tmp_path, capsys):
     target = tmp_path / "out"
     words = ["--ckpt", merged.checkpoint, "-o", target, "--routing", "pinned:rain", "--tile", "32", "--batch", "2"]
-    monkeypatch.setattr(sys, "argv", [str(word) for word in ("lorair-export", "onnx", *words, "--io", "uint8")])
-    with contextlib.suppress(SystemExit):
-        cli.main()
+    assert run_command("lorair-export", "onnx", *words, "--io", "uint8") == 0
     said = capsys.readouterr().err
     for expected in ("lowering: plain", "--routing pinned", "averages over 48 pixels, images here have at most 32"):
         assert expected in said

@@ -3,12 +3,10 @@
 import json
 import logging
 import shutil
-import sys
 import warnings
 
 import onnx
 import pytest
-from lorair_export import cli
 from lorair_export.cli.output import opened_output
 from lorair_export.pipeline import onnx as bundle
 from lorair_export.pipeline.dry_run import weight_bytes
@@ -18,7 +16,7 @@ from onnx.numpy_helper import to_array
 
 
 @pytest.fixture
-def command(merged, monkeypatch, tmp_path):
+def command(merged, monkeypatch, tmp_path, run_command):
     """Run a command in an empty folder; the graph is the one that the session has exported already."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
@@ -26,13 +24,7 @@ def command(merged, monkeypatch, tmp_path):
     )
 
     def run(verb, *options, ckpt=merged.checkpoint):
-        words = ["lorair-export", verb, "--ckpt", ckpt, "-o", "out", *options]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return ended.code
-        return 0
+        return run_command("lorair-export", verb, "--ckpt", ckpt, "-o", "out", *options)
 
     return run
 

@@ -1,25 +1,17 @@
 """`lorair-export verify`: what is compared, what is printed, and 6 where it differs."""
 
 import json
-import sys
 from dataclasses import replace
 
 import pytest
-from lorair_export import cli
 
 from lorair.checkpoints import read_checkpoint, write_checkpoint
 
 
 @pytest.fixture
-def verify(merged, monkeypatch):
+def verify(merged, run_command):
     def run(*options, bundle=merged.folder, model=merged.checkpoint):
-        words = ["lorair-export", "verify", bundle, "--model", model, *options]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return ended.code
-        return 0
+        return run_command("lorair-export", "verify", bundle, "--model", model, *options)
 
     return run
 

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from lorair_export import cli
 from lorair_export.bundle.manifest import new_bundle, read_bundle
 from lorair_export.errors import ExportError
 from lorair_export.pipeline import onnx as bundle
@@ -25,21 +24,16 @@ MOMENTS = {
 
 
 @pytest.fixture
-def export(merged, monkeypatch, tmp_path):
+def export(merged, monkeypatch, tmp_path, run_command):
     """Run `lorair-export onnx` in an empty folder; the graph is the one that the session has exported already."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
         bundle, "onnx_from_model", lambda model, path, spec, name: shutil.copy(merged.folder / "model.onnx", path)
     )
 
-    def run(*options: str, output: str = "out") -> int | str | None:
-        words = ["lorair-export", "onnx", "--ckpt", merged.checkpoint, "-o", output, "--max-size", "160", *options]
-        monkeypatch.setattr(sys, "argv", [str(word) for word in words])
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return ended.code
-        return 0
+    def run(*options: str, output: str = "out") -> int:
+        words = ("--ckpt", merged.checkpoint, "-o", output, "--max-size", "160", *options)
+        return run_command("lorair-export", "onnx", *words)
 
     return run
 

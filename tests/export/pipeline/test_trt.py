@@ -1,10 +1,10 @@
 import json
 import shutil
+from functools import partial
 from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from lorair_export import cli
 from lorair_export.bundle.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, read_bundle, write_manifest
 from lorair_export.cli.trt import fixed_shapes_of, profiles_from, shape_from
 from lorair_export.pipeline.trt import add_engine, bounded, engine_name, graph_for, sides_taken
@@ -93,17 +93,15 @@ def test_an_engine_lies_beside_its_graph(rtx, merged, tmp_path) -> None:
     torch.testing.assert_close(restored, expected)
 
 
-def run(monkeypatch, *arguments: str) -> int | str | None:
-    monkeypatch.setattr("sys.argv", ["lorair-export", "trt", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    return ended.value.code
+@pytest.fixture
+def run(run_command):
+    return partial(run_command, "lorair-export", "trt")
 
 
-def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, monkeypatch, tmp_path, capsys) -> None:
+def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, run, tmp_path, capsys) -> None:
     target = tmp_path / "bundle"
     shapes = ["--min-shape", "1x3x48x48", "--opt-shape", "1x3x64x64", "--max-shape", "1x3x96x96"]
-    code = run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(target), "--backend", "rtx", *shapes)
+    code = run("--ckpt", str(export_checkpoint), "-o", str(target), "--backend", "rtx", *shapes)
     told = capsys.readouterr().err
     assert code == 0, told
     manifest = read_bundle(target)
@@ -127,24 +125,22 @@ def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, 
         (["--routing", "experts", "--imgsz", "64"], 2, "--routing split"),
     ],
 )
-def test_refused_before_anything_is_done(rtx, export_checkpoint, monkeypatch, tmp_path, capsys, options, code, words):
+def test_refused_before_anything_is_done(rtx, export_checkpoint, run, tmp_path, capsys, options, code, words):
     target = tmp_path / "bundle"
-    assert run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(target), *options) == code
+    assert run("--ckpt", str(export_checkpoint), "-o", str(target), *options) == code
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_tells_targets_of_the_precision_and_options(
-    rtx, export_checkpoint, monkeypatch, tmp_path, capsys
-) -> None:
+def test_a_dry_run_tells_targets_of_the_precision_and_options(rtx, export_checkpoint, run, tmp_path, capsys) -> None:
     options = ["--backend", "rtx", "--precision", "fp8", "--version-compatible", "--dry-run", "--json"]
-    assert run(monkeypatch, "--ckpt", str(export_checkpoint), "-o", str(tmp_path / "bundle"), *options) == 0
+    assert run("--ckpt", str(export_checkpoint), "-o", str(tmp_path / "bundle"), *options) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["compute_capabilities"] == ["8.9", "12.0"]
     assert (told["version_compatible"], told["refit"], told["hw_compat"]) == (True, False, "none")
 
 
-def test_a_bundle_s_precision_rules_targets_out_at_once(rtx, monkeypatch, tmp_path, capsys) -> None:
+def test_a_bundle_s_precision_rules_targets_out_at_once(rtx, run, tmp_path, capsys) -> None:
     image = TensorSpec("image", "float32", ("batch", 3, "height", "width"))
     (tmp_path / "fp8").mkdir()
     (tmp_path / "fp8" / "model.onnx").write_bytes(b"no graph, since none is to be read")
@@ -163,14 +159,14 @@ def test_a_bundle_s_precision_rules_targets_out_at_once(rtx, monkeypatch, tmp_pa
     )
     write_manifest(tmp_path / "fp8", manifest)
     options = ["--backend", "rtx", "--compute-capability", "8.6", "--dry-run"]
-    assert run(monkeypatch, "--ckpt", str(tmp_path / "fp8"), "-o", str(tmp_path / "engine"), *options) == 5
+    assert run("--ckpt", str(tmp_path / "fp8"), "-o", str(tmp_path / "engine"), *options) == 5
     assert "8.6 does not compute in fp8" in capsys.readouterr().err
 
 
-def test_command_builds_both_graphs_of_a_fixed_size(rtx, top1_checkpoint, monkeypatch, tmp_path, capsys) -> None:
+def test_command_builds_both_graphs_of_a_fixed_size(rtx, top1_checkpoint, run, tmp_path, capsys) -> None:
     target = tmp_path / "bundle"
     options = ["--routing", "split", "--imgsz", "48,64", "--batch", "2", "--no-check"]
-    assert run(monkeypatch, "--ckpt", str(top1_checkpoint), "-o", str(target), "--backend", "rtx", *options) == 0
+    assert run("--ckpt", str(top1_checkpoint), "-o", str(target), "--backend", "rtx", *options) == 0
     router, restorer = read_bundle(target).graphs
     told = capsys.readouterr().err
     assert f"wrote {target / router.file}" in told and f"wrote {target / restorer.file}" in told
@@ -179,17 +175,17 @@ def test_command_builds_both_graphs_of_a_fixed_size(rtx, top1_checkpoint, monkey
     assert router.shape is None and router.size_range == (2, 2048)
 
 
-def test_command_builds_from_the_bundle_of_a_graph(rtx, low_rank, monkeypatch, tmp_path, capsys) -> None:
+def test_command_builds_from_the_bundle_of_a_graph(rtx, low_rank, run, tmp_path, capsys) -> None:
     target = tmp_path / "bundle"
     shapes = ["--min-shape", "1x3x48x48", "--opt-shape", "1x3x64x64", "--max-shape", "1x3x96x96"]
-    code = run(monkeypatch, "--ckpt", str(low_rank.folder), "-o", str(target), "--backend", "rtx", *shapes)
+    code = run("--ckpt", str(low_rank.folder), "-o", str(target), "--backend", "rtx", *shapes)
     assert code == 0, capsys.readouterr().err
     manifest = read_bundle(target)
     assert manifest.files["model.onnx"] == low_rank.manifest.files["model.onnx"]
     assert manifest.parity == low_rank.manifest.parity and manifest.lowering == low_rank.manifest.lowering
     assert (manifest.runtime, manifest.size_range, manifest.max_batch) == ("tensorrt", (48, 96), 1)
     again = tmp_path / "again"
-    assert run(monkeypatch, "--ckpt", str(target), "-o", str(again), "--backend", "rtx", *shapes) == 4
+    assert run("--ckpt", str(target), "-o", str(again), "--backend", "rtx", *shapes) == 4
     assert "holds an engine" in capsys.readouterr().err and not again.exists()
 
 
@@ -203,9 +199,9 @@ def test_command_builds_from_the_bundle_of_a_graph(rtx, low_rank, monkeypatch, t
         (["--opt-shape", "1x3x64x64", "--io", "uint8"], "--io uint8"),
     ],
 )
-def test_graph_must_hold_what_is_asked(rtx, merged, monkeypatch, tmp_path, capsys, options, words) -> None:
+def test_graph_must_hold_what_is_asked(rtx, merged, run, tmp_path, capsys, options, words) -> None:
     target = tmp_path / "bundle"
-    assert run(monkeypatch, "--ckpt", str(merged.folder), "-o", str(target), "--backend", "rtx", *options) == 2
+    assert run("--ckpt", str(merged.folder), "-o", str(target), "--backend", "rtx", *options) == 2
     assert words in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 

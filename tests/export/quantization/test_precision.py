@@ -9,7 +9,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from lorair_export import cli
 from lorair_export.bundle.manifest import Profile
 from lorair_export.bundle.parity import psnr_db
 from lorair_export.cli.precision import calibration_from, precision_lines
@@ -276,13 +275,11 @@ def test_what_a_precision_needs():
             GraphSpec(**options)
 
 
-def test_the_command_refuses_a_graph_that_is_not_what_was_asked(merged, monkeypatch, tmp_path, capsys):
+def test_the_command_refuses_a_graph_that_is_not_what_was_asked(merged, run_command, monkeypatch, tmp_path, capsys):
     """The exporter is made to write float32; the command must not call that fp16."""
     source = merged.folder / "model.onnx"
     monkeypatch.setattr(bundle, "onnx_from_model", lambda model, path, spec, name: shutil.copy(source, path))
-    monkeypatch.setattr("sys.argv", ["lorair-export", "onnx", "--ckpt", str(merged.checkpoint), "-o",
-                                     str(tmp_path / "out"), "--max-size", "160", "--precision", "fp16"])  # fmt: skip
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 4 and "100% fp32" in capsys.readouterr().err
+    words = ("--ckpt", merged.checkpoint, "-o", tmp_path / "out", "--max-size", "160", "--precision", "fp16")
+    assert run_command("lorair-export", "onnx", *words) == 4
+    assert "100% fp32" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -5,7 +5,6 @@ from types import ModuleType
 
 import pytest
 import torch
-from lorair_export import cli
 from lorair_export.tensorrt import Flavour, find_tensorrt
 
 from lorair.errors import RuntimeUnavailableError
@@ -41,14 +40,12 @@ def test_a_missing_library_names_what_to_install(monkeypatch) -> None:
         find_tensorrt("auto")
 
 
-def test_classic_without_a_gpu_is_an_error_before_the_export(monkeypatch, tmp_path, capsys, classic) -> None:
+def test_classic_without_a_gpu_is_an_error_before_the_export(monkeypatch, tmp_path, capsys, classic, run_command):
     monkeypatch.setitem(sys.modules, "tensorrt", classic("11.4.0.106"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     target = tmp_path / "bundle"
     arguments = ["--ckpt", str(tmp_path / "nowhere.pt"), "-o", str(target), "--backend", "tensorrt"]
-    monkeypatch.setattr("sys.argv", ["lorair-export", "trt", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
+    assert run_command("lorair-export", "trt", *arguments) == 3
     printed = capsys.readouterr().err
-    assert ended.value.code == 3 and "torch sees none" in printed and "--backend rtx" in printed
+    assert "torch sees none" in printed and "--backend rtx" in printed
     assert list(tmp_path.iterdir()) == []

@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from lorair_serving import cli
 from lorair_serving.client.client import AsyncClient, Client
 from lorair_serving.client.runtime import TritonRuntime
 from lorair_serving.errors import ServingError
@@ -189,15 +188,11 @@ def test_runtime_is_opened_by_address(address, expected):
         assert np.array_equal(restored, expected(IMAGE, degradation))
 
 
-def test_commands_restore_and_load(address, tmp_path, monkeypatch, capsys):
+def test_commands_restore_and_load(address, tmp_path, run_command, capsys):
     (tmp_path / "photo.png").write_bytes(png(IMAGE))
 
     def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["lorair-serve", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as ended:
-            return ended.code, capsys.readouterr()
+        return run_command("lorair-serve", *arguments), capsys.readouterr()
 
     code, printed = run("restore", tmp_path / "photo.png", "-o", tmp_path / "out", "--url", address)
     assert code == 0 and (tmp_path / "out" / "photo.png").is_file(), printed.err
