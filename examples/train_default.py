@@ -36,8 +36,10 @@ from lorair.system import written_aside
 
 CLASSES_A_BATCH, IMAGES_A_CLASS = 3, 3
 CROP = 128
-FLOOR = 1e-5  # of the squared error in the loss: beyond 50 dB nothing is gained
-RATES = {"restorer": 1e-3, "router": 3e-4}
+# Added to the squared error in the logarithm of the loss, at the first step and at the last. With a low one from the
+# start, nearly clean images outweigh the others, and the restorer forgets what it knew: it becomes the identity.
+FLOORS = (2e-4, 2e-5)
+RATES = {"restorer": 8e-4, "router": 3e-4}
 WARMUP, DECAY = 50, 0.3  # steps; share of all steps
 
 
@@ -122,16 +124,16 @@ class Training:
 
     def __init__(self, model: LoRAIR) -> None:
         self.model, self.step = model.train(), 0
-        groups = [{"params": list(getattr(model, part).parameters()), "rate": rate} for part, rate in RATES.items()]
+        groups = [{"params": list(getattr(model, part).parameters()), "part": part} for part in RATES]
         self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=1e-4)
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.998))
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.996))
         assert model.mean_priors is not None
         self.priors = model.mean_priors.clone()
 
-    def learn(self, samples: list[Sample], labels: list[int], rng: np.random.Generator, share: float) -> list[float]:
+    def learn(self, samples: list[Sample], labels: list[int], rng: np.random.Generator, steps: int) -> list[float]:
         """One step; the restored images' mean error in dB, the router's cross-entropy and its accuracy."""
         for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * share
+            group["lr"] = RATES[group["part"]] * share_of_rate(self.step, steps)
         views, degraded, clean, target = (
             torch.stack([getattr(sample, name) for sample in samples])
             for name in ("views", "degraded", "clean", "target")
@@ -146,7 +148,7 @@ class Training:
                 degraded.contiguous(memory_format=torch.channels_last), self._priors(prior, labels, rng), gates
             )
         error = (restored.float() - clean).square().mean((1, 2, 3))
-        decibels = 10 / math.log(10) * torch.log(error + FLOOR).mean()
+        decibels = 10 / math.log(10) * torch.log(error + floor_at(self.step, steps)).mean()
         entropy = -(target * F.log_softmax(logits, 1)).sum() / target.sum().clamp(min=1)
         self.optimizer.zero_grad()
         (decibels + 2 * entropy).backward()
@@ -162,15 +164,15 @@ class Training:
         return [decibels.item(), entropy.item(), right.mean().item() if len(right) else math.nan]
 
     def _gates(self, labels: list[int], rng: np.random.Generator) -> list[int]:
-        """The expert of each image: its own, or in one of six another one of the batch."""
-        return [int(rng.choice(labels)) if rng.random() < 1 / 6 else label for label in labels]
+        """The expert of each image: its own, or in one of ten another one of the batch."""
+        return [int(rng.choice(labels)) if rng.random() < 0.1 else label for label in labels]
 
     def _priors(self, prior: Tensor, labels: list[int], rng: np.random.Generator) -> Tensor:
         """The prior of each image: its own, the mean one of its degradation, another image's, or zero."""
         other = prior.detach().roll(IMAGES_A_CLASS, 0)
         draws = rng.random(len(labels))
         rows = [
-            prior[i] if d < 0.75 else self.priors[labels[i]] if d < 0.85 else other[i] if d < 0.95 else 0 * other[i]
+            prior[i] if d < 0.85 else self.priors[labels[i]] if d < 0.92 else other[i] if d < 0.97 else 0 * other[i]
             for i, d in enumerate(draws)
         ]
         return torch.stack(rows)
@@ -196,8 +198,17 @@ class Training:
 
 def share_of_rate(step: int, steps: int) -> float:
     """Warm-up, a constant rate, and over the last steps a fall to zero by the square root (arXiv 2405.18392)."""
-    fall = max(0.0, (step - (1 - DECAY) * steps) / (DECAY * steps))
-    return min((step + 1) / WARMUP, 1.0) * (1 - math.sqrt(min(fall, 1.0)))
+    return min((step + 1) / WARMUP, 1.0) * (1 - math.sqrt(fallen(step, steps)))
+
+
+def floor_at(step: int, steps: int) -> float:
+    """The first of `FLOORS`, and geometrically to the second while the rate falls."""
+    return FLOORS[0] * (FLOORS[1] / FLOORS[0]) ** fallen(step, steps)
+
+
+def fallen(step: int, steps: int) -> float:
+    """How far a run is through its last part, in which its rate falls: 0 to 1."""
+    return min(max(0.0, (step - (1 - DECAY) * steps) / (DECAY * steps)), 1.0)
 
 
 def steps_left(training: Training, steps: int) -> Iterator[int]:
@@ -223,7 +234,7 @@ def main() -> None:
     rows: list[list[float]] = []
     for step in steps_left(training, options.steps):
         rng = np.random.default_rng((1, step))
-        rows.append(training.learn(*samples.batch(step), rng, share_of_rate(step, options.steps)))
+        rows.append(training.learn(*samples.batch(step), rng, options.steps))
         if training.step % options.save_every == 0 or training.step == options.steps:
             means = np.nanmean(rows, axis=0).round(3)
             print(time.strftime("%H:%M:%S"), training.step, *means, round(time.process_time()), flush=True)
