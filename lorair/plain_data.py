@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from enum import StrEnum
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -57,6 +58,10 @@ def _plain(value: object) -> object:
 def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 (a type hint is any object)
     if isinstance(hint, type) and is_dataclass(hint):
         return dataclass_from_dict(hint, value, where)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        if value not in list(hint):
+            raise ValueError(f"{where} must be one of {', '.join(hint)}; got {value!r}")
+        return hint(value)
     item, origin = get_args(hint), get_origin(hint)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_value(item[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))

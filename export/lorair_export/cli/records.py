@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from lorair_export.bench import LatencyRecord
 from lorair_export.inspection import Diagnosis, Inspection
 
 if TYPE_CHECKING:
@@ -10,4 +11,6 @@ if TYPE_CHECKING:
 RECORDS: "dict[str, type[DataclassInstance]]" = {
     "lorair-export inspect": Inspection,
     "lorair-export doctor": Diagnosis,
+    "lorair-bench latency": LatencyRecord,
+    "lorair-bench restorer": LatencyRecord,
 }

@@ -1,16 +1,17 @@
-"""What a latency run leaves to be read: the page, and the comparison with an earlier run."""
+"""The files of a latency run, and its comparison with an earlier one."""
 
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 from lorair_export.bench.latency import report
 from lorair_export.bench.latency.cases import Case, Part, Plan
 from lorair_export.bench.latency.columns import columns_of
-from lorair_export.bench.latency.compare import compared, differences, read_record
-from lorair_export.bench.latency.report import prepare_report, record_of, write_report
+from lorair_export.bench.latency.compare import compared, differences
+from lorair_export.bench.latency.record import LatencyRecord, read_record, record_of
+from lorair_export.bench.latency.report import json_of, prepare_report, write_report
 from lorair_export.bench.latency.rows import Row
 
 from lorair.errors import RuntimeUnavailableError
@@ -22,12 +23,12 @@ FAST = Row(
     mpix_per_s=0.49152, load_ms=333.0, first_call_ms=44.0, peak_rss_mib=555.0, peak_cuda_mib=66.0,
 )  # fmt: skip
 SLOW = replace(FAST, model="published:best.pt", runtime="published", p50_ms=50.0, p99_ms=59.0, peak_rss_mib=1110.0)
-WRONG = Row("<script>alert(1)", "onnx", CASE, refused="wrong output: 3.0 dB & <b>worse</b>")
+WRONG = Row("<script>alert(1)", "onnx", CASE, reason="wrong output: 3.0 dB & <b>worse</b>")
 PLAN = Plan([CASE], part=Part.RESTORER, device="cpu")
 
 
-def record(*rows: Row, **machine) -> dict:
-    return json.loads(json.dumps(record_of(rows, "published:best.pt", PLAN, {**MACHINE, **machine})))
+def record(*rows: Row, **machine) -> LatencyRecord:
+    return record_of(rows, "published:best.pt", PLAN, {**MACHINE, **machine})
 
 
 class Page(HTMLParser):
@@ -49,11 +50,11 @@ class Page(HTMLParser):
         self.texts.append(data.strip())
 
 
-def test_the_page_stands_by_itself_and_holds_every_figure(tmp_path):
+def test_the_page_loads_nothing_and_holds_every_figure(tmp_path):
     pytest.importorskip("matplotlib")
     rows = [SLOW, replace(FAST, model="<i>$a$"), WRONG]
     comparison = compared(record(replace(FAST, p50_ms=25.0)), record(*rows))
-    written = write_report(tmp_path, record(*rows), rows, comparison)
+    written = write_report(tmp_path, record(*rows), comparison)
     source = (tmp_path / "latency.html").read_text()
     page = Page(source)
     assert tmp_path / "latency.html" in written
@@ -66,8 +67,8 @@ def test_the_page_stands_by_itself_and_holds_every_figure(tmp_path):
     assert {"a fast one", "torch 2.11, numpy 2.0", "only in the earlier run", "only in this run"} <= set(page.texts)
 
 
-def test_a_page_of_refusals_alone(tmp_path):
-    written = write_report(tmp_path, record(WRONG), [WRONG])
+def test_a_page_without_a_figure(tmp_path):
+    written = write_report(tmp_path, record(WRONG))
     assert [path.name for path in written] == ["latency.json", "latency.html"]
     assert "wrong output: 3.0 dB & <b>worse</b>" in Page((tmp_path / "latency.html").read_text()).texts
 
@@ -78,7 +79,7 @@ def test_figures_outlive_a_chart_that_fails(tmp_path, monkeypatch):
 
     monkeypatch.setattr(report, "drawn", fail)
     with pytest.raises(ValueError, match="no font"):
-        write_report(tmp_path, record(FAST), [FAST])
+        write_report(tmp_path, record(FAST))
     assert json.loads((tmp_path / "latency.json").read_text())["rows"][0]["p50_ms"] == 12.5
 
 
@@ -94,7 +95,7 @@ def test_what_would_keep_a_report_from_being_written_is_found_before(tmp_path, m
         prepare_report(tmp_path)
 
 
-def test_rows_are_beside_the_first_model_of_their_case():
+def test_rows_are_compared_with_the_first_model_of_their_case():
     large = Case(128, 128)
     rows = [SLOW, FAST, replace(SLOW, case=large, p50_ms=90.0), replace(FAST, case=large, p50_ms=180.0), WRONG]
     columns = columns_of(rows)
@@ -114,12 +115,12 @@ def test_runs_are_compared_by_model_and_case():
         "now / then": "1.25", "p99": "1.00", "MiB": "1.00", "dB then": "90", "dB now": "101", "": "",
     }  # fmt: skip
     assert [rows[name][""] for name in ("bundle", "new", "old")] == [
-        "refused now", "only in this run", "only in the earlier run",
+        "no figure now", "only in this run", "only in the earlier run",
     ]  # fmt: skip
     assert rows["bundle"]["now / then"] == rows["new"]["now / then"] == "-"
 
 
-def test_another_machine_is_told():
+def test_another_machine_is_reported():
     before, after = record(SLOW), record(SLOW, processor="a slow one", versions={"torch": "2.12", "onnx": "1.2"})
     assert differences(before, before) == []
     assert differences(before, after) == [
@@ -130,15 +131,29 @@ def test_another_machine_is_told():
     ]
 
 
-def test_the_first_format_is_read_and_others_are_refused(tmp_path):
-    row = {name: value for name, value in asdict(SLOW).items() if name not in ("part", "precision", "mpix_per_s")}
-    old = {**record(), "format_version": 1, "rows": [row]}
+def test_a_record_reads_as_it_was_written(tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = (SLOW, replace(FAST, model="bundle"), WRONG)
+    written = write_report(tmp_path, record(*rows))
+    assert [path.name for path in written] == ["latency.json", "latency.png", "latency.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latency.html", "latency.json", "latency.png"]
+    assert written[1].read_bytes()[:4] == b"\x89PNG"
+    read = read_record(written[0])
+    assert read == replace(record(*rows), taken=read.taken)
+    plain = json.loads(written[0].read_text())
+    assert plain["settings"]["iters"] == 30 and plain["settings"]["order"] == "interleaved"
+    assert plain["rows"][0]["case"] == {"height": 64, "width": 48, "batch": 2}
+    assert plain["rows"][2]["p50_ms"] is None and "3.0 dB" in plain["rows"][2]["reason"]
+
+
+def test_other_files_are_rejected(tmp_path):
+    plain = json.loads(json_of(record(FAST)))
     path = tmp_path / "latency.json"
-    path.write_text(json.dumps(old))
-    assert compared(read_record(path), record(SLOW))["now / then"] == ["1.00"]
     for content, reason in (
-        (json.dumps({**old, "format_version": 3}), "version 3"),
-        (json.dumps({**old, "format": "lorair-bundle"}), "lorair-bundle"),
+        (json.dumps({**plain, "format_version": 3}), "version 3"),
+        (json.dumps({**plain, "format": "lorair-bundle"}), "lorair-bundle"),
+        (json.dumps({**plain, "rows": [{**plain["rows"][0], "refused": None}]}), r"rows\[0\] has unknown fields"),
+        (json.dumps({**plain, "settings": {**plain["settings"], "part": "tower"}}), "settings.part must be one of all"),
         ("[1]", "not a latency.json"),
         ("{", "not a latency.json"),
     ):

@@ -20,7 +20,7 @@ Outputs = tuple[Tensor, Tensor]
 
 
 class Part(StrEnum):
-    """Router and restorer, or one of them alone."""
+    """Router and restorer, or only one of them."""
 
     ALL = "all"
     ROUTER = "router"
@@ -29,7 +29,13 @@ class Part(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """The images of one call: ``batch`` of ``height`` x ``width`` pixels."""
+    """The images of one call.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        batch: images per call.
+    """
 
     height: int
     width: int
@@ -37,6 +43,11 @@ class Case:
 
     def __str__(self) -> str:
         return f"{self.batch}x3x{self.height}x{self.width}"
+
+    @property
+    def images(self) -> str:
+        """``4x256x384``: batch, height and width."""
+        return f"{self.batch}x{self.height}x{self.width}"
 
     @property
     def megapixels(self) -> float:
@@ -54,7 +65,7 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures and how; ``about`` says of the models what their names do not."""
+    """What a run measures and how; ``about`` says of the models what their names do not say."""
 
     cases: Sequence[Case]
     rounds: Rounds = Rounds()
@@ -71,7 +82,7 @@ class Batch(NamedTuple):
 
 
 def outputs_of(runtime: Runtime, batch: Batch, part: Part) -> Outputs:
-    """One call: (restored images, gates), of the router alone (prior, gates), all in host memory.
+    """One call: (restored images, gates), or of the router only (prior, gates), all in host memory.
 
     ValueError where the artefact has no such part.
     """
@@ -84,7 +95,7 @@ def outputs_of(runtime: Runtime, batch: Batch, part: Part) -> Outputs:
 
 
 def case_batches(case: Case, part: Part, reference: Runtime) -> list[Batch]:
-    """The calls of a case on the example photographs; for the restorer alone ``reference`` has routed them before.
+    """The calls of a case on the example photographs; for the restorer only ``reference`` has routed them before.
 
     Then the experts are mixed: each image of a call, and of the next one, has another expert in turn.
     """

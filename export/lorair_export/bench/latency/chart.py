@@ -21,8 +21,8 @@ def drawn(rows: Sequence[Row], form: Literal["png", "svg"]) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    cases = list(dict.fromkeys(row.case for row in rows if row.refused is None))
-    groups = [[row for row in rows if row.case == case and row.refused is None] for case in cases]
+    cases = list(dict.fromkeys(row.case for row in rows if row.reason is None))
+    groups = [[row for row in rows if row.case == case and row.reason is None] for case in cases]
     colours = {model: f"C{index}" for index, model in enumerate(dict.fromkeys(row.model for row in rows))}
     heights = [len(group) + 1 for group in groups]
     layout = ConstrainedLayoutEngine(wspace=0.05, hspace=0.03)

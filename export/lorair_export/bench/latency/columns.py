@@ -16,15 +16,15 @@ Columns = dict[str, list[str]]
 
 
 def columns_of(rows: Sequence[Row]) -> Columns:
-    """What is shown of the measured rows, by heading, a text for each; columns that hold no figure are left out.
+    """What is shown of the measured rows: a text for each, by heading, without columns that hold no figure.
 
     ``times`` is how many times as fast a row is as the run's first model.
     """
     first = {row.case: row.p50_ms for row in rows if row.model == rows[0].model}
-    rows = [row for row in rows if row.refused is None]
+    rows = [row for row in rows if row.reason is None]
     columns: dict[str, list[str | float | None]] = {
         "model": [label(row.model) for row in rows],
-        "images": [f"{row.case.batch}x{row.case.height}x{row.case.width}" for row in rows],
+        "images": [row.case.images for row in rows],
         "in": [row.precision for row in rows],
         "dB": [row.psnr_db for row in rows],
         "calls": [str(row.calls) for row in rows],

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lorair.inference import Runtime
 from lorair_export.bench.latency.cases import Batch, Case, Outputs, Part, Rounds, outputs_of
-from lorair_export.bench.latency.rows import Row, failure, judged, reference_of
+from lorair_export.bench.latency.rows import Row, compared_row, failure, reference_of
 from lorair_export.runtimes import BundleRuntime, OnnxRuntime, graph_part_times
 
 # Worker threads spin for some milliseconds after a call, on the cores that the next model wants.
@@ -29,25 +29,27 @@ logger = logging.getLogger(__name__)
 def measure(
     runtimes: Mapping[str, Runtime], batches: Sequence[Batch], rounds: Rounds, part: Part = Part.ALL
 ) -> list[Row]:
-    """Measure runtimes on the same images, one call each in turn; a wrong output has a reason and no figure.
+    """Measure runtimes on the same images, one call each in turn; a wrong output gets a reason and no figure.
 
     Args:
         runtimes: by the name that the user gave; the first torch one is the reference.
         batches: of one shape; each round takes the next one.
         rounds: how often.
-        part: what is judged and timed.
+        part: what is compared and timed.
 
     Returns:
         One row per runtime, in their order, without the figures of a fresh process.
 
     Raises:
-        ValueError: no runtime is torch's.
+        ValueError: no runtime is torch's, so there is no reference.
     """
     reference = runtimes[reference_of(runtimes)]
     pins = {name: pin_of(runtime, reference) if part is Part.ALL else None for name, runtime in runtimes.items()}
     expected = {pin: expected_of(reference, batches, part, pin) for pin in set(pins.values())}
-    rows = {name: judged(name, runtime, batches, expected[pins[name]], part) for name, runtime in runtimes.items()}
-    accepted = [name for name, row in rows.items() if row.refused is None]
+    rows = {
+        name: compared_row(name, runtime, batches, expected[pins[name]], part) for name, runtime in runtimes.items()
+    }
+    accepted = [name for name, row in rows.items() if row.reason is None]
     times = interleaved([runtimes[name] for name in accepted], batches, rounds, part)
     for name, taken in zip(accepted, times, strict=True):
         parts = part_times(name, runtimes[name], batches[0].images) if part is Part.ALL else {}
@@ -56,13 +58,13 @@ def measure(
 
 
 def pin_of(runtime: Runtime, reference: Runtime) -> str | None:
-    """The degradation that a bundle is pinned to, where the reference can restore as that one alone, too."""
+    """The degradation that a bundle is pinned to, where the reference knows it too."""
     pinned = runtime.manifest.pinned if isinstance(runtime, BundleRuntime) else None
     return pinned if pinned in reference.degradations else None
 
 
 def expected_of(reference: Runtime, batches: Sequence[Batch], part: Part, pin: str | None) -> list[Outputs]:
-    """What the reference gives for each batch, as of the degradation ``pin`` where it is not None."""
+    """The reference's output for each batch, with the routing of the degradation ``pin`` where it is not None."""
     if pin is None:
         return [outputs_of(reference, batch, part) for batch in batches]
     return [reference.restore(batch.images, reference.pin(pin, len(batch.images))) for batch in batches]
@@ -111,9 +113,9 @@ def summary(times_ms: Sequence[float], case: Case) -> dict[str, float]:
 
 
 def part_times(name: str, runtime: Runtime, images: Tensor) -> dict[str, float]:
-    """Milliseconds of routing and of restoring, empty where the runtime does not part them."""
+    """Milliseconds of routing and of restoring in separate calls; empty where they cannot be called apart."""
     routing = runtime.route(images)
-    if routing is None and isinstance(runtime, OnnxRuntime) and runtime.name == OnnxRuntime.name:
+    if routing is None and isinstance(runtime, OnnxRuntime):
         try:
             return graph_part_times(name, runtime, images, PART_CALLS)
         except Exception as error:  # it takes the memory of a second session, and the run is worth more

@@ -1,10 +1,13 @@
-"""A latency run as one HTML file that asks nothing of a network: the chart inside, every figure, how it was taken."""
+"""A latency run as one HTML file that loads nothing: the chart inside, every figure, how it was taken."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, Final
+from typing import Final, cast
 
+from lorair.plain_data import dict_from_dataclass
+from lorair_export.bench.latency.cases import Part
 from lorair_export.bench.latency.columns import Columns, label
+from lorair_export.bench.latency.record import LatencyRecord
 
 STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1180px; margin: 2.5rem auto; padding: 0 1.5rem }
@@ -24,46 +27,44 @@ MEANINGS: Final = {
     "p50 ms, p90, p99": "percentiles of a call's milliseconds, from images to images in host memory",
     "times": "how many times as fast as the first model, by p50",
     "img/s, MPix/s": "images, and millions of input pixels, per second of calls in a row",
-    "router, restorer": "median milliseconds of the parts alone",
+    "router, restorer": "median milliseconds of separate calls of each part, so their sum may differ from p50",
     "load, first": "milliseconds until a fresh process has the model, and of its first call",
     "MiB, GPU MiB": "most resident memory of that process, and the most that torch's allocator held on the GPU",
 }
-
-
 PARTS: Final = {
-    "all": "Router and restorer",
-    "router": "The router alone",
-    "restorer": "The restorer alone, gates and priors given",
+    Part.ALL: "Router and restorer",
+    Part.ROUTER: "Only the router",
+    Part.RESTORER: "Only the restorer, gates and priors given",
 }
 
 
-def page_of(record: Mapping[str, Any], columns: Columns, chart: str, comparison: Columns | None) -> str:
+def page_of(record: LatencyRecord, columns: Columns, chart: str, comparison: Columns | None) -> str:
     """The page of a run.
 
     Args:
         record: what latency.json holds.
         columns: the measured rows.
         chart: an SVG file's text, empty where nothing was measured.
-        comparison: this run beside an earlier one.
+        comparison: this run compared with an earlier one.
     """
-    machine, settings = record["machine"], record["settings"]
-    refused = [(label(row["model"]), row["case"], row["refused"]) for row in record["rows"] if row["refused"]]
+    machine, part = record.machine, record.settings.part
+    missing = [(f"{label(row.model)}, {row.case.images}", row.reason) for row in record.rows if row.reason]
     sections = {
         "Figures": _table(columns) if columns else "",
-        "No figure": _facts((f"{model}, {_shape(case)}", reason) for model, case, reason in refused),
-        "Beside the earlier run": _table(comparison) if comparison else "",
+        "No figure": _facts(missing),
+        "Compared with the earlier run": _table(comparison) if comparison else "",
         "What the columns mean": _facts(MEANINGS.items()),
-        "How it was taken": _facts(_flat(settings)),
+        "How it was taken": _facts(_flat(dict_from_dataclass(record.settings))),
         "Where": _facts(_flat(machine)),
     }
     body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items() if content)
-    told = (
-        f"{PARTS[settings['part']]}, on {machine.get('gpu') or machine.get('processor')}, {record['taken']}. "
-        f"{label(record['reference'])} tells what is right; a model that restores anything else has no figure."
+    summary = (
+        f"{PARTS[part]}, on {machine.get('gpu') or machine.get('processor')}, {record.taken}. Outputs are compared "
+        f"with those of {label(record.reference)}; a model whose outputs differ gets no figure."
     )
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>lorair latency</title><style>{STYLE}</style>'
-        f"<h1>Latency</h1><p>{escape(told)}</p>{chart[chart.find('<svg') :] if chart else ''}{body}</html>\n"
+        f"<h1>Latency</h1><p>{escape(summary)}</p>{chart[chart.find('<svg') :] if chart else ''}{body}</html>\n"
     )
 
 
@@ -82,14 +83,12 @@ def _row(cell: str, texts: Sequence[str]) -> str:
     return f"<tr>{''.join(f'<{cell}>{escape(text)}</{cell}>' for text in texts)}</tr>"
 
 
-def _flat(facts: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """Facts in facts are one line, and what is not known is left out."""
-    return [
-        (name, ", ".join(f"{key} {item}" for key, item in value.items() if item) if isinstance(value, dict) else value)
-        for name, value in facts.items()
-        if value is not None
-    ]
+def _flat(facts: Mapping[str, object]) -> list[tuple[str, object]]:
+    """Facts in facts as one line, without what is not known."""
+    return [(name, _line(value)) for name, value in facts.items() if value is not None and value != {}]
 
 
-def _shape(case: Mapping[str, int]) -> str:
-    return f"{case['batch']}x{case['height']}x{case['width']}"
+def _line(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    return ", ".join(f"{key} {item}" for key, item in cast("Mapping[str, object]", value).items() if item)

@@ -1,4 +1,4 @@
-"""What a latency run tells of a model in a case, and whether the model is right at all."""
+"""The figures of a model in a case, and whether its output is right at all."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,26 @@ Pair = tuple[Outputs, Outputs]
 class Row:
     """One model in one case.
 
-    ``precision`` is what the restorer computes in, fp32 where the router is timed alone. ``refused`` is the reason
-    where there is no figure. Milliseconds are of whole calls of ``part``, from images to images in host memory;
-    ``router_ms`` and ``restorer_ms`` of its parts, None where they cannot be told apart. ``psnr_db`` is the least of
-    the batches against the reference, None for a router; ``mpix_per_s`` counts megapixels of input. The cold start,
-    load and first call in ms, and the peaks are of a fresh process: resident memory, and what torch's CUDA allocator
-    held.
+    Attributes:
+        model: as the user named it.
+        runtime: what ran it.
+        case: the images of a call.
+        part: what was timed.
+        precision: what the restorer computes in; fp32 where only the router is timed.
+        reason: why there is no figure, else null.
+        psnr_db: the least of the batches, compared with the reference; null for a router.
+        calls: that were timed.
+        p50_ms: median of whole calls, from images to images in host memory.
+        p90_ms: 90th percentile of the same.
+        p99_ms: 99th percentile of the same.
+        images_per_s: of calls in a row.
+        mpix_per_s: megapixels of input per second of calls in a row.
+        router_ms: median of separate calls of the router; null where it cannot be called apart.
+        restorer_ms: median of separate calls of the restorer; the two need not add up to a whole call.
+        load_ms: loading in a fresh process.
+        first_call_ms: the first call in that process.
+        peak_rss_mib: most resident memory of that process.
+        peak_cuda_mib: most memory of that process that torch's CUDA allocator held.
     """
 
     model: str
@@ -32,7 +46,7 @@ class Row:
     case: Case
     part: Part = Part.ALL
     precision: str = "fp32"
-    refused: str | None = None
+    reason: str | None = None
     psnr_db: float | None = None
     calls: int = 0
     p50_ms: float | None = None
@@ -49,35 +63,35 @@ class Row:
 
 
 def reference_of(runtimes: Mapping[str, Runtime]) -> str:
-    """The name of the first torch runtime, by which the others are judged."""
+    """The name of the first torch runtime, with which the others are compared."""
     names = [name for name, runtime in runtimes.items() if runtime.name == "torch"]
     if not names:
-        raise ValueError("no checkpoint among the models tells what is right; add --model best.pt")
+        raise ValueError("no model is a checkpoint, which the others are compared with; add --model best.pt")
     return names[0]
 
 
-def judged(name: str, runtime: Runtime, batches: Sequence[Batch], expected: Sequence[Outputs], part: Part) -> Row:
-    """The row of a runtime before its figures: how near it comes to the reference, or why it is refused."""
+def compared_row(name: str, runtime: Runtime, batches: Sequence[Batch], expected: Sequence[Outputs], part: Part) -> Row:
+    """The row of a runtime before its figures: its PSNR against the reference, or why it gets none."""
     batch, _, height, width = batches[0].images.shape
-    precision = "fp32" if part is Part.ROUTER else getattr(runtime, "precision", "fp32")
-    computes_in = precision if part is Part.ROUTER else getattr(runtime, "computes_in", precision)
+    bundle = runtime if isinstance(runtime, BundleRuntime) and part is not Part.ROUTER else None
+    precision, computes_in = ("fp32", "fp32") if bundle is None else (bundle.precision, bundle.computes_in)
     row = Row(name, runtime.name, Case(height, width, batch), part, computes_in)
     low, high = runtime.size_range or (1, math.inf)
     if part is not Part.ROUTER and not (low <= height <= high and low <= width <= high):
-        return replace(row, refused=f"takes sides of {low} to {high} pixels")
+        return replace(row, reason=f"takes sides of {low} to {high} pixels")
     if len(runtime.degradations) != expected[0][1].shape[1]:
-        return replace(row, refused=f"another model, of {', '.join(runtime.degradations)}")
+        return replace(row, reason=f"another model, of {', '.join(runtime.degradations)}")
     try:
         found = [outputs_of(runtime, batch, part) for batch in batches]
     except Exception as error:  # libraries raise what they like, and the other models still have figures
-        return replace(row, refused=failure(error))
-    eight_bit = isinstance(runtime, BundleRuntime) and runtime.manifest.graphs[-1].inputs[0].dtype == "uint8"
+        return replace(row, reason=failure(error))
+    eight_bit = bundle is not None and bundle.manifest.graphs[-1].inputs[0].dtype == "uint8"
     tolerance = tolerance_for(precision, "uint8" if eight_bit else "float32")
     pairs = list(zip(expected, found, strict=True))
     if part is Part.ROUTER:
-        return replace(row, refused=router_fault(pairs, tolerance))
+        return replace(row, reason=router_fault(pairs, tolerance))
     nearness = min(psnr_db(right, restored) for (right, _), (restored, _) in pairs)
-    return replace(row, psnr_db=nearness, refused=restorer_fault(nearness, pairs, tolerance))
+    return replace(row, psnr_db=nearness, reason=restorer_fault(nearness, pairs, tolerance))
 
 
 def failure(error: Exception) -> str:
@@ -93,7 +107,7 @@ def restorer_fault(nearness_db: float, pairs: Sequence[Pair], tolerance: Toleran
     if nearness_db >= tolerance.psnr_db and gates <= tolerance.gates:
         return None
     return (
-        f"wrong output: {nearness_db:.1f} dB (at least {tolerance.psnr_db:g} asked), "
+        f"wrong output: {nearness_db:.1f} dB (at least {tolerance.psnr_db:g} required), "
         f"gates off by {gates:.1e} (at most {tolerance.gates:g})"
     )
 

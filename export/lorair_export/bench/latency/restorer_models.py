@@ -1,7 +1,6 @@
-"""What to measure of a restorer alone: a checkpoint, of random weights where a preset is named, and its graphs."""
+"""The forms of a restorer to time without its router: a checkpoint, with random weights of a preset, and its graphs."""
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,8 +19,8 @@ from lorair_export.pipeline import bundle_from_checkpoint
 from lorair_export.quantization import Calibration, bundle_in_8_bits
 from lorair_export.spec import GraphSpec, Lowering, RoutingForm, chosen_lowering
 
-# The published form is first: what the others are measured against. ONNX Runtime computes 8-bit graphs in float32
-# here (see graph_session), so OpenVINO alone runs one.
+# The published form is first: the others' times are compared with its. ONNX Runtime computes 8-bit graphs in float32
+# (see session_options), so only OpenVINO runs one.
 FORMS: Final = {
     "published": "published:{checkpoint}",
     "torch": "{checkpoint}",
@@ -36,17 +35,26 @@ CALIBRATED_ON: Final = 8
 
 
 def prepared(
-    model: str, folder: Path, cases: Sequence[Case], local_window: str | None, names: Sequence[str]
+    model: str,
+    folder: Path,
+    cases: Sequence[Case],
+    local_window: str | None,
+    names: Sequence[str],
+    on_step: Callable[[str], None],
 ) -> dict[str, str]:
-    """What to open, by the names it is reported under: checkpoint and graphs lie in ``folder``, where they fit already
+    """What to open, by the names in the report. Checkpoint and graphs are made in ``folder``; where they fit already
     they are used again.
 
     Args:
         model: a preset, for random weights, or a checkpoint.
-        folder: made where it is not there.
+        folder: made where it does not exist.
         cases: what the graphs must take.
         local_window: pixels, ``global``, or None for the model's own.
-        names: of ``FORMS``; ValueError where another one is among them.
+        names: of ``FORMS``.
+        on_step: called with what begins.
+
+    Raises:
+        ValueError: a name or the window is unknown.
     """
     if unknown := [name for name in names if name not in FORMS]:
         raise ValueError(f"--form takes {', '.join(FORMS)}; got {', '.join(unknown)}")
@@ -61,29 +69,29 @@ def prepared(
         forms = {name: form for name, form in forms.items() if "{int8}" not in form}
     asked = "".join(forms.values())
     if ("{bundle}" in asked or "{int8}" in asked) and not fits(bundle, weights, spec):
-        bundle_from_checkpoint(weights, bundle, spec, [], overwrite=True, on_step=told)
+        bundle_from_checkpoint(weights, bundle, spec, [], overwrite=True, on_step=on_step)
     if "{int8}" in asked and not fits(int8, weights, spec):
-        told("quantising")
+        on_step("quantising")
         bundle_in_8_bits(bundle, int8, "int8", Calibration(size=CALIBRATED_ON))
     return {name: form.format(checkpoint=weights, bundle=bundle, int8=int8) for name, form in forms.items()}
 
 
-def opened(targets: Mapping[str, str], device: str) -> dict[str, Runtime]:
-    """Those that this machine can run; of the others it is told why not."""
+def opened(targets: Mapping[str, str], device: str, on_step: Callable[[str], None]) -> dict[str, Runtime]:
+    """Those that this machine can run; ``on_step`` is called with the reason of those that are left out."""
     runtimes: dict[str, Runtime] = {}
     for name, target in targets.items():
-        told(f"opening {name}")
+        on_step(f"opening {name}")
         try:
             runtimes[name] = open_runtime(target, device)
         except RuntimeUnavailableError as error:
-            told(f"left out {name}: {error}")
+            on_step(f"left out {name}: {error}")
     return runtimes
 
 
 def random_checkpoint(config: ModelConfig) -> Checkpoint:
-    """A preset's restorer with random weights behind a router whose tower has one small layer.
+    """A preset's restorer with random weights behind a router whose tower has one small layer, for it is not timed.
 
-    The prior has the preset's length, and the router of nobody is timed.
+    The prior has the preset's length.
     """
     tower = replace(config.router.tower, image_size=32, patch_size=16, width=32, layers=1, head_width=32)
     small = replace(config, router=replace(config.router, tower=tower))
@@ -94,7 +102,7 @@ def random_checkpoint(config: ModelConfig) -> Checkpoint:
 
 
 def pooling_over(checkpoint: Checkpoint, local_window: str) -> Checkpoint:
-    """The checkpoint with another window of channel attention; ValueError where it is neither pixels nor global."""
+    """The checkpoint with another window of channel attention; ValueError for neither pixels nor global."""
     if local_window != "global" and not (local_window.isdecimal() and int(local_window) > 0):
         raise ValueError(f"--local-window is a number of pixels or global; got {local_window!r}")
     window = None if local_window == "global" else int(local_window)
@@ -120,7 +128,3 @@ def fits(bundle: Path, checkpoint: Path, spec: GraphSpec) -> bool:
     low, high = manifest.size_range
     enough = manifest.max_batch >= spec.max_batch and low <= spec.min_size and spec.max_size <= high
     return enough and manifest.checkpoint == file_sha256(checkpoint)
-
-
-def told(step: str) -> None:
-    print(step, file=sys.stderr)
