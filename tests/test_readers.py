@@ -15,12 +15,12 @@ from lorair_serving.models.image_request import Front, ImageRequest
 from lorair_serving.repository import Service
 from PIL import Image
 
-from lorair.data import BenchmarkPairs, PairFolder, PhotographFolder
+from lorair.data import BenchmarkPair, BenchmarkPairs, PairFolder, PhotographFolder
 from lorair.data.check import check_data
 from lorair.degradations import degrade_file
 from lorair.errors import ImageError
 from lorair.evaluation.pairs import FolderPairs, PhotographPairs
-from lorair.images import read_image, size_of
+from lorair.images import Picture, read_image, size_of
 from lorair.inference.files import restore_files
 from lorair.inference.jobs import plan_jobs
 from lorair.model import Routing
@@ -98,12 +98,20 @@ def evaluated_setting(path: Path) -> np.ndarray:
     pairs(path, "train", ("degraded", "clean"))
     root = pairs(path, "test", ("degraded", "clean"))
     pair = BenchmarkPairs(load_setting("pairs", root), root)[0]
-    return both(pair.degraded, pair.clean)
+    return in_full_depth(pair, path)
 
 
 def evaluated_pairs(path: Path) -> np.ndarray:
     (pair,) = FolderPairs(pairs(path, ".", ("input", "target")), ("rain",))
-    return both(pair.degraded, pair.clean)
+    return in_full_depth(pair, path)
+
+
+def in_full_depth(pair: BenchmarkPair, path: Path) -> np.ndarray:
+    """What is measured keeps the bit depth of its file."""
+    picture = read_image(path)
+    assert both(pair.degraded, pair.clean).dtype == picture.pixels.dtype
+    assert np.array_equal(pair.clean, picture.pixels)
+    return Picture(pair.clean).uint8_pixels()
 
 
 def evaluated_photographs(path: Path) -> np.ndarray:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lorair.checkpoints import CheckpointFacts
+from lorair.evaluation import EvaluationReport
 from lorair.inference import FileRecord
 
 if TYPE_CHECKING:
@@ -11,4 +12,5 @@ if TYPE_CHECKING:
 RECORDS: "dict[str, type[DataclassInstance]]" = {
     "lorair restore": FileRecord,
     "lorair info": CheckpointFacts,
+    "lorair evaluate": EvaluationReport,
 }

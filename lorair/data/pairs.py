@@ -10,7 +10,7 @@ from lorair.data.batches import VALIDATION_SEED, to_float
 from lorair.data.layout import Pair, find_pairs
 from lorair.degradations import degrade, to_uint8
 from lorair.errors import ImageError
-from lorair.images import Uint8Image, read_image, size_of
+from lorair.images import Samples, Uint8Image, read_image, size_of
 from lorair.settings import Setting, Source
 
 
@@ -52,6 +52,16 @@ class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
             raise _of_two_sizes(self.root, pair)
         return sizes.pop()
 
+    def samples(self, index: int) -> tuple[Samples, Samples]:
+        """Item `index` in the bit depth of its files, uint8 or uint16 [H, W, 3], for measuring."""
+        pair = self._pairs[index][1]
+        if pair.degraded is None:
+            return self[index]
+        degraded, clean = (read_image(self.root / path).pixels for path in (pair.degraded, pair.clean))
+        if degraded.shape != clean.shape:
+            raise _of_two_sizes(self.root, pair)
+        return degraded, clean
+
     def read(
         self, index: int, rng: np.random.Generator, cut: Callable[[Uint8Image], Uint8Image] = lambda image: image
     ) -> tuple[Uint8Image, Uint8Image]:
@@ -71,7 +81,7 @@ class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
 
 @dataclass(frozen=True, eq=False)
 class BenchmarkPair:
-    """A pair of a test set, both images uint8 [H, W, 3] RGB.
+    """A pair of a test set, both images uint8 or uint16 [H, W, 3] RGB, as their files hold them.
 
     Attributes:
         name: the file's path below the root.
@@ -84,8 +94,8 @@ class BenchmarkPair:
     task: str
     expert: str | None
     protocol: str
-    degraded: Uint8Image
-    clean: Uint8Image
+    degraded: Samples
+    clean: Samples
 
 
 class BenchmarkPairs(Sequence[BenchmarkPair]):
@@ -101,7 +111,7 @@ class BenchmarkPairs(Sequence[BenchmarkPair]):
     def __getitem__(self, index: int) -> BenchmarkPair:  # pyright: ignore[reportIncompatibleMethodOverride]
         source = self.folder.source(index)
         protocol = source.protocol or self.setting.protocol
-        return BenchmarkPair(self.folder.name(index), source.name, source.expert, protocol, *self.folder[index])
+        return BenchmarkPair(self.folder.name(index), source.name, source.expert, protocol, *self.folder.samples(index))
 
 
 def _complete(source: Source, root: Path) -> tuple[Pair, ...]:

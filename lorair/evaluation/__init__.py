@@ -1,18 +1,23 @@
 """What a model achieves on pairs of degraded and clean images: figures by task, in a named protocol, and a sheet."""
 
-from lorair.evaluation.evaluate import Evaluated, Score, evaluate
+from lorair.evaluation.evaluate import Evaluation, evaluate
 from lorair.evaluation.metrics import PROTOCOLS, Protocol, Scores, protocol_named
 from lorair.evaluation.metrics.lpips import Lpips
-from lorair.evaluation.pairs import FolderPairs, PhotographPairs
-from lorair.evaluation.report import confusion_table, published_table, record_of, task_table, write_report
+from lorair.evaluation.pairs import FolderPairs, PairSource, PhotographPairs
+from lorair.evaluation.report import EvaluationReport, report_of, write_report
+from lorair.evaluation.scoring import Evaluated, Score, score_pairs
 from lorair.evaluation.sheet import Sheet
 from lorair.evaluation.summary import confusion, summarize
+from lorair.evaluation.tables import confusion_table, published_table, task_table
 
 __all__ = [
     "PROTOCOLS",
     "Evaluated",
+    "Evaluation",
+    "EvaluationReport",
     "FolderPairs",
     "Lpips",
+    "PairSource",
     "PhotographPairs",
     "Protocol",
     "Score",
@@ -23,8 +28,9 @@ __all__ = [
     "evaluate",
     "protocol_named",
     "published_table",
-    "record_of",
+    "report_of",
+    "score_pairs",
     "summarize",
     "task_table",
     "write_report",
-]  # fmt: skip
+]

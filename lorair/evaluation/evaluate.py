@@ -1,136 +1,74 @@
-"""Restoring pairs by any runtime and measuring what comes back, one pair at a time."""
+"""Evaluation as one call: what ``lorair evaluate`` does."""
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
 
-import numpy as np
-
-from lorair.data import BenchmarkPair
-from lorair.evaluation.metrics import Scores, protocol_named
+from lorair.evaluation.metrics import protocol_named
 from lorair.evaluation.metrics.lpips import Lpips
-from lorair.inference import Runtime, restore_tensor, tensor_from_pixels, usable_tile
-from lorair.model import Routing
-
-ORACLE: Final = "oracle"
+from lorair.evaluation.pairs import PairSource
+from lorair.evaluation.scoring import Score, score_pairs
+from lorair.evaluation.sheet import Sheet
+from lorair.evaluation.summary import TaskSummary, summarize
+from lorair.inference import Runtime
+from lorair.settings import Published
 
 
 @dataclass(frozen=True)
-class Score:
-    """One pair, measured.
+class Evaluation:
+    """What a model achieved on some pairs.
 
     Attributes:
-        before: of the degraded image.
-        after: of the restored one.
-        lpips: of the restored one, None where it was not asked for.
-        expert: the degradation of the model that fits, None where the pair names none of the model's.
-        gates: the share of each degradation's expert.
-        routed: whether the model saw the degradation by itself.
-        seconds: in the runtime.
+        scores: one for each pair, in their order.
+        degradations: that the model knows.
+        published: figures of others that these compare with.
+        sheet: the best and the worst pair of each task as pictures.
     """
 
-    name: str
-    task: str
-    protocol: str
-    height: int
-    width: int
-    before: Scores
-    after: Scores
-    lpips: float | None
-    expert: str | None
-    gates: dict[str, float]
-    routed: bool
-    seconds: float
-    notes: tuple[str, ...]
+    scores: tuple[Score, ...]
+    degradations: tuple[str, ...]
+    published: tuple[Published, ...]
+    sheet: Sheet
 
     @property
-    def seen(self) -> str:
-        """The degradation of the largest gate."""
-        return max(self.gates, key=self.gates.__getitem__)
-
-    @property
-    def gain(self) -> float:
-        """PSNR won in dB; 0 where the degraded image is the clean one already and stays so."""
-        return 0.0 if self.before.psnr == self.after.psnr else self.after.psnr - self.before.psnr
-
-
-class Evaluated(NamedTuple):
-    """A pair's score and images, RGB [H, W, 3]: `restored` float32 in [0, 1], the others as the pair has them."""
-
-    score: Score
-    degraded: np.ndarray
-    restored: np.ndarray
-    clean: np.ndarray
+    def summaries(self) -> list[TaskSummary]:
+        """Means by task."""
+        return summarize(self.scores)
 
 
 def evaluate(
     runtime: Runtime,
-    pairs: Iterable[BenchmarkPair],
+    pairs: PairSource,
+    *,
     protocol: str | None = None,
     degradation: str | None = None,
     tile: int | None = None,
     overlap: int = 32,
     lpips: Lpips | None = None,
-) -> Iterator[Evaluated]:
-    """Restore and measure pairs as they come; no more than one is held.
+    published: Sequence[Published] = (),
+    on_pair: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Restore pairs and measure them; one pair at a time is in memory.
 
     Args:
-        runtime: what runs the model.
-        pairs: each names the protocol that it is measured in.
-        protocol: a name of ``lorair.evaluation.metrics.PROTOCOLS`` to measure all of them in instead.
-        degradation: a name of ``runtime.degradations`` for all pairs, ``ORACLE`` for each pair's own expert, or
-            None to let the router see each image.
-        tile: side in pixels of overlapping tiles, None for whole images where the runtime takes them.
-        overlap: pixels over which neighbouring tiles blend.
-        lpips: measures LPIPS too.
+        runtime: what runs the model, see ``open_runtime``.
+        pairs: ``BenchmarkPairs`` of a setting, ``FolderPairs`` or ``PhotographPairs``.
+        protocol: see ``score_pairs``.
+        degradation: see ``score_pairs``.
+        tile: see ``score_pairs``.
+        overlap: see ``score_pairs``.
+        lpips: see ``score_pairs``.
+        published: figures of others on these pairs; left out of the result under another ``protocol``.
+        on_pair: called after each pair with how many of how many are done.
 
     Raises:
-        ValueError: the degradation or the tiles are not what the runtime takes, or a pair cannot be compared; it
-            says which.
+        ValueError: see ``score_pairs``.
+        ImageError: an image is missing or cannot be read.
     """
-    tile = usable_tile(runtime, tile, overlap)
-    for pair in pairs:
-        used = protocol_named(protocol or pair.protocol)
-        try:
-            degraded, clean = used.crop(pair.degraded), used.crop(pair.clean)
-            before = used.measure(degraded, clean)
-            expert = pair.expert if pair.expert in runtime.degradations else None
-            pinned = _pinned(runtime, degradation, expert)
-            start = time.perf_counter()
-            image, gates, notes = restore_tensor(runtime, tensor_from_pixels(degraded), pinned, tile, overlap)
-            seconds = time.perf_counter() - start
-            restored = image[0].float().permute(1, 2, 0).cpu().numpy()
-            after = used.measure(restored, clean)
-            distance = None if lpips is None else lpips.measure(restored, _unit_range(clean))
-        except ValueError as error:
-            raise ValueError(f"{pair.name}: {error}") from error
-        score = Score(
-            pair.name,
-            pair.task,
-            used.name,
-            clean.shape[0],
-            clean.shape[1],
-            before,
-            after,
-            distance,
-            expert,
-            gates,
-            pinned is None,
-            seconds,
-            notes,
-        )
-        yield Evaluated(score, degraded, restored, clean)
-
-
-def _pinned(runtime: Runtime, degradation: str | None, expert: str | None) -> Routing | None:
-    if degradation == ORACLE:
-        if expert is None:
-            known = ", ".join(runtime.degradations)
-            raise ValueError(f"its task is none of the model's ({known}); name one of them, or let the router see it")
-        degradation = expert
-    return None if degradation is None else runtime.pin(degradation, 1)
-
-
-def _unit_range(pixels: np.ndarray) -> np.ndarray:
-    return tensor_from_pixels(pixels)[0].permute(1, 2, 0).numpy()
+    if protocol is not None:
+        protocol_named(protocol)
+    sheet, scores = Sheet(), list[Score]()
+    for evaluated in score_pairs(runtime, pairs, protocol, degradation, tile, overlap, lpips):
+        scores.append(evaluated.score)
+        sheet.add(evaluated)
+        on_pair(len(scores), len(pairs))
+    return Evaluation(tuple(scores), runtime.degradations, () if protocol else tuple(published), sheet)

@@ -1,21 +1,29 @@
-"""Pairs that no setting describes; each source has a length and reads one pair at a time."""
+"""Where pairs come from that no setting describes."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from lorair.data import BenchmarkPair, PhotographFolder, ValidationPairs
-from lorair.images import list_images, read_image
+from lorair.images import Uint8Image, list_images, read_image
 
 DEFAULT_PROTOCOL: Final = "basicsr-rgb"
 SIDES: Final = (("input", "target"), ("lq", "gt"), ("degraded", "clean"))
 
 
+class PairSource(Protocol):
+    """Pairs that are read one at a time, as often as they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[BenchmarkPair]: ...
+
+
 class FolderPairs:
-    """The pairs of a folder TASK/input and TASK/target, or input and target alone; names match but for their suffix.
+    """The pairs of a folder TASK/input and TASK/target, or only input and target; names match but for their suffix.
 
     The sides may also be called lq and gt, or degraded and clean, in upper or lower case. A task of the name of one of
     `degradations` is that expert's. Raises ValueError where there are no such folders, or an image has no counterpart.
@@ -36,7 +44,7 @@ class FolderPairs:
     def __iter__(self) -> Iterator[BenchmarkPair]:
         for task, degraded, clean in self._files:
             expert = task if task in self.degradations else None
-            pixels = (read_image(path).uint8_pixels() for path in (degraded, clean))
+            pixels = (read_image(path).pixels for path in (degraded, clean))
             yield BenchmarkPair(str(degraded), task, expert, DEFAULT_PROTOCOL, *pixels)
 
 
@@ -58,7 +66,7 @@ class PhotographPairs:
             yield BenchmarkPair(name, task, task, DEFAULT_PROTOCOL, _eight_bit(degraded), _eight_bit(clean))
 
 
-def _eight_bit(image: Tensor) -> np.ndarray:
+def _eight_bit(image: Tensor) -> Uint8Image:
     return (image[0].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
 
 
@@ -69,10 +77,10 @@ def _matched(folder: Path) -> list[tuple[Path, Path]]:
     if not sides:
         return []
     degraded, clean = (_images(side) for side in sides[0])
-    if alone := sorted(degraded.keys() ^ clean.keys()):
-        named = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
+    if unmatched := sorted(degraded.keys() ^ clean.keys()):
+        named = ", ".join(unmatched[:3]) + (", ..." if len(unmatched) > 3 else "")
         raise ValueError(
-            f"{folder}: {len(alone)} images have no counterpart of the same name on the other side: {named}"
+            f"{folder}: {len(unmatched)} images have no counterpart of the same name on the other side: {named}"
         )
     return [(path, clean[stem]) for stem, path in sorted(degraded.items())]
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lorair.evaluation.evaluate import Evaluated, Score
-from lorair.images import Picture
+from lorair.evaluation.metrics import unit_range
+from lorair.evaluation.scoring import Evaluated, Score
+from lorair.images import Float32Image, Picture, Samples
 
 SIDE = 256
 _CAPTION, _GAP = 18, 8
@@ -21,7 +22,7 @@ class _Row:
 
 
 class Sheet:
-    """Sees all evaluated pairs and keeps two small rows per task."""
+    """Given all evaluated pairs, keeps two small rows per task."""
 
     def __init__(self) -> None:
         self._extremes: dict[str, tuple[_Row, _Row]] = {}
@@ -61,12 +62,10 @@ def _row(evaluated: Evaluated) -> _Row:
 
 
 def _caption(score: Score) -> str:
-    return f"{score.task}: {score.name}, {score.before.psnr:.2f} -> {score.after.psnr:.2f} dB, taken for {score.seen}"
+    return f"{score.task}: {score.name}, {score.before.psnr:.2f} -> {score.after.psnr:.2f} dB, predicted {score.seen}"
 
 
-def _thumbnail(pixels: np.ndarray) -> Image.Image:
-    scale = 1.0 if pixels.dtype == np.float32 else float(np.iinfo(pixels.dtype).max)
-    levels = np.rint(np.clip(pixels.astype(np.float32) / scale, 0, 1) * 255).astype(np.uint8)
-    image = Image.fromarray(levels)
+def _thumbnail(pixels: Samples | Float32Image) -> Image.Image:
+    image = Image.fromarray(np.rint(unit_range(pixels) * 255).astype(np.uint8))
     image.thumbnail((SIDE, SIDE))
     return image

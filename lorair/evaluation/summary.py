@@ -1,14 +1,15 @@
-"""Scores of images -> figures by task, their average, and what the router took each expert's images for."""
+"""Scores of images -> figures by task, their average, and what the router predicted for each expert's images."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Final
 
-from lorair.evaluation.evaluate import Score
 from lorair.evaluation.metrics import Scores
+from lorair.evaluation.scoring import Score
 
-AVERAGE = "average"
+AVERAGE: Final = "average"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def average(summaries: Sequence[TaskSummary]) -> TaskSummary:
 
 
 def confusion(scores: Iterable[Score]) -> dict[str, Counter[str]]:
-    """How often the router took images of each expert for those of each; empty where nothing was routed."""
+    """Images by their own expert, then by the one that the router predicted; empty where nothing was routed."""
     counts: dict[str, Counter[str]] = {}
     for score in scores:
         if score.routed and score.expert is not None:

@@ -25,7 +25,7 @@ from lorair.training.progress import StageProgress
 from lorair.training.recipes import ORDER, Recipe, StageName
 from lorair.training.stages import STAGES
 from lorair.training.states import StageIdentity, States
-from lorair.training.summary import PERIODIC_CROP, completed
+from lorair.training.summary import PERIODIC_CROP, completed, stages_of
 from lorair.training.validation import Validation, restored_psnr, router_accuracy, sample_grid
 
 
@@ -116,7 +116,8 @@ class TrainingRun:
     def _keep(self, name: StageName, before: Checkpoint | None, model: LoRAIR) -> None:
         """Write the stage's checkpoint, with what is known of the stages before it."""
         known = {} if before is None else before.training
-        stages = {stage: facts for stage, facts in known.get("stages", {}).items() if stage in earlier_stages(name)}
+        stages = {} if before is None else stages_of(before)
+        stages = {stage: facts for stage, facts in stages.items() if stage in earlier_stages(name)}
         frozen_tower = name != "router" or self.recipe[name].trained == "head"
         clip = before.clip if before is not None and frozen_tower else None
         self.files.write(name, checkpoint_of(model, clip=clip, training={**known, "stages": stages}))
@@ -125,7 +126,7 @@ class TrainingRun:
         """Add to the stage's checkpoint what was measured of it, unless an earlier call has."""
         processes.wait()  # until the first has written it
         checkpoint = read_checkpoint(self.files.stage(name))
-        if name in checkpoint.training["stages"]:
+        if name in stages_of(checkpoint):
             return
         model = model_of(checkpoint).to(processes.device)
         checkpoint = completed(name, checkpoint, model, self.data, self.recipe, self.seed, processes)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Final, TypedDict
+from typing import Final, TypedDict, cast
 
 import torch
 
@@ -35,6 +35,11 @@ class TrainingFacts(DataFacts):
     torch: str
     seed: int
     stages: dict[str, StageFacts]
+
+
+def stages_of(checkpoint: Checkpoint) -> dict[str, StageFacts]:
+    """What a checkpoint records of each stage; empty where it does not say how it was trained."""
+    return dict(cast(Mapping[str, StageFacts], checkpoint.training.get("stages", {})))
 
 
 def completed(
@@ -69,6 +74,6 @@ def completed(
         "lorair": version("lorair"),
         "torch": str(torch.__version__),
         "seed": seed,
-        "stages": {**checkpoint.training["stages"], name: stage},
+        "stages": {**stages_of(checkpoint), name: stage},
     }
     return replace(checkpoint, mean_priors=priors, training=facts)

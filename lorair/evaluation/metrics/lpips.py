@@ -1,7 +1,7 @@
 """LPIPS, the learned distance of image patches (Zhang et al., 2018), version 0.1 with AlexNet; lower is closer."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -38,15 +38,18 @@ class Lpips:
         """
         from torchvision.models import alexnet
 
-        network, heads = alexnet(weights=None), _read(folder / HEADS)
+        with torch.device("meta"):  # no memory: the classifier is never used, the rest is what the file holds
+            features = alexnet(weights=None).features
+        heads, backbone = _read(folder / HEADS), _read(folder / BACKBONE)
         try:
-            network.load_state_dict(_read(folder / BACKBONE))
-            return cls(network.features, [heads[f"lin{index}.model.1.weight"] for index in range(len(_TAPS))])
+            own = {name: weight for name, weight in backbone.items() if name.startswith("features.")}
+            features.load_state_dict({name.removeprefix("features."): w for name, w in own.items()}, assign=True)
+            return cls(features, [heads[f"lin{index}.model.1.weight"] for index in range(len(_TAPS))])
         except (KeyError, RuntimeError) as error:
             raise CheckpointError(f"{folder}: not the weights of LPIPS 0.1 with AlexNet: {error}") from error
 
     @torch.inference_mode()
-    def measure(self, restored: NDArray[np.floating], clean: NDArray[np.floating]) -> float:
+    def measure(self, restored: NDArray[np.floating[Any]], clean: NDArray[np.floating[Any]]) -> float:
         """The distance of RGB images [H, W, 3], floating in [0, 1], as they are: neither cropped nor rounded."""
         if min(clean.shape[:2]) < SMALLEST:
             raise ValueError(f"LPIPS needs {SMALLEST} pixels a side; got {clean.shape[0]} x {clean.shape[1]}")
@@ -56,7 +59,7 @@ class Lpips:
             distance += float(F.conv2d((_unit_length(x) - _unit_length(y)).square(), head).mean())
         return distance
 
-    def _activations(self, image: NDArray[np.floating]) -> list[Tensor]:
+    def _activations(self, image: NDArray[np.floating[Any]]) -> list[Tensor]:
         x = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None] * 2 - 1
         x = (x - x.new_tensor(_MEAN)[:, None, None]) / x.new_tensor(_STD)[:, None, None]
         taken = []

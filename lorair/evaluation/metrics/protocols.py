@@ -6,11 +6,12 @@ of SSIM. ``docs/evaluation.md`` says which papers use which.
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 
 from lorair.evaluation.metrics.similarity import Float64Image, Window, ssim
 from lorair.images import psnr
@@ -19,6 +20,9 @@ GAUSSIAN_11: Final = Window(11, sigma=1.5)
 # BT.601 studio swing: Y of [0, 1] RGB lies in [16, 235] / 255.
 _LUMA: Final = np.array([65.481, 128.553, 24.966]) / 255
 _POOLED_SIDE: Final = 256
+
+Image = NDArray[np.uint8 | np.uint16 | np.floating[Any]]
+Sample = TypeVar("Sample", bound=np.generic)
 
 
 class Scores(NamedTuple):
@@ -61,7 +65,7 @@ class Protocol:
     window: Window = GAUSSIAN_11
     padded: bool = False
 
-    def crop(self, image: np.ndarray) -> np.ndarray:
+    def crop(self, image: NDArray[Sample]) -> NDArray[Sample]:
         """The centre [H', W', C] of an image [H, W, C] that is restored and measured.
 
         Raises:
@@ -75,7 +79,7 @@ class Protocol:
         )
         return image[rows, columns]
 
-    def measure(self, restored: np.ndarray, clean: np.ndarray) -> Scores:
+    def measure(self, restored: Image, clean: Image) -> Scores:
         """Compare RGB images [H, W, 3]: uint8, uint16, or floating in [0, 1] and clipped to that.
 
         Raises:
@@ -84,7 +88,7 @@ class Protocol:
         """
         if restored.shape != clean.shape or clean.ndim != 3 or clean.shape[2] != 3:
             raise ValueError(f"two RGB images [H, W, 3] of one size are compared; got {restored.shape}, {clean.shape}")
-        images = [self.crop(_unit_range(image)) for image in (restored, clean)]
+        images = [self.crop(unit_range(image)) for image in (restored, clean)]
         if min(images[0].shape[:2]) <= 2 * self.border:
             raise ValueError(f"{self.name} leaves nothing of an image of {clean.shape[0]} x {clean.shape[1]} pixels")
         x, y = (self._samples(image, self.round_psnr) for image in images)
@@ -148,13 +152,14 @@ def protocol_named(name: str) -> Protocol:
     return PROTOCOLS[name]
 
 
-def _unit_range(image: np.ndarray) -> Float64Image:
-    if image.dtype in (np.uint8, np.uint16):
-        return image.astype(np.float64) / np.iinfo(image.dtype).max
-    image = image.astype(np.float64)
-    if not np.isfinite(image).all():
+def unit_range(image: Image) -> Float64Image:
+    """An image as float64 in [0, 1]; ValueError where a value is not finite."""
+    samples = image.astype(np.float64)
+    if np.issubdtype(image.dtype, np.integer):
+        return samples / np.iinfo(image.dtype.name).max
+    if not np.isfinite(samples).all():
         raise ValueError("an image holds values that are not finite; use a model of higher precision")
-    return np.clip(image, 0, 1)
+    return np.clip(samples, 0, 1)
 
 
 def _average_pooled(image: Float64Image) -> Float64Image:

@@ -187,12 +187,24 @@ def test_an_unknown_protocol():
         protocol_named("psnr-y")
 
 
+class AlexNetFeatures(torch.nn.Module):
+    """The part of AlexNet that LPIPS needs, without the 200 MB of its classifier."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.device("meta"):
+            self.features = alexnet(weights=None).features
+        self.to_empty(device="cpu")
+        for parameter in self.parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+
+
 @pytest.fixture(scope="module")
 def lpips_weights(tmp_path_factory):
     """Files of the published names and shapes, with random weights."""
     folder = tmp_path_factory.mktemp("lpips")
     torch.manual_seed(0)
-    torch.save(alexnet(weights=None).state_dict(), folder / BACKBONE)
+    torch.save(AlexNetFeatures().state_dict(), folder / BACKBONE)
     channels = (64, 192, 384, 256, 256)
     heads = {f"lin{index}.model.1.weight": torch.rand(1, count, 1, 1) for index, count in enumerate(channels)}
     torch.save(heads, folder / HEADS)
