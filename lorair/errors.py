@@ -31,7 +31,7 @@ class UnknownDegradationError(LorairError, ValueError):
 
 
 class RuntimeUnavailableError(LorairError):
-    """The machine lacks what the asked runtime or device needs."""
+    """The machine lacks what the runtime or the device needs."""
 
     exit_code = 3
 

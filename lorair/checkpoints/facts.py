@@ -1,4 +1,4 @@
-"""What a checkpoint says of itself, as a record."""
+"""The description of a checkpoint, as a record."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class ParameterCounts:
 
 @dataclass(frozen=True)
 class CheckpointFacts:
-    """What a checkpoint says of itself.
+    """The description of a checkpoint.
 
     Attributes:
         checkpoint: its path, or ``default``.
         format_version: of the file's format.
-        degradations: the names that the router tells apart, one expert each.
+        degradations: the classes of the router, one expert each.
         parameters: how many numbers it holds.
         clip: where the CLIP tower's weights come from; null where the checkpoint holds them.
         accepts_degradation: whether a degradation can be named instead of routed, which needs mean priors.
@@ -54,7 +54,7 @@ class CheckpointFacts:
 
 
 def describe_checkpoint(path: str | Path) -> CheckpointFacts:
-    """Read a checkpoint and say what it is.
+    """Read a checkpoint and describe it.
 
     Args:
         path: ``*.pt``, ``*.safetensors``, or ``default``.

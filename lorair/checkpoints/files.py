@@ -1,4 +1,4 @@
-"""The checkpoint's file: configuration, weights and what the model says of itself, as tensors and plain data.
+"""The checkpoint's file: configuration, weights and how they came about, as tensors and plain data.
 
 Two containers hold the same content: ``.pt`` (torch's, read with ``weights_only=True``) and ``.safetensors``
 (the plain data as JSON in its metadata). Neither can run code.

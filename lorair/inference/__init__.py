@@ -1,6 +1,7 @@
-"""Restoring with whatever runs the model: images in memory, files, folders of files."""
+"""Restoring over any runtime: images in memory, files, folders of files."""
 
-from lorair.inference.files import FileRecord, restore_files
+from lorair.inference.file_record import FileRecord
+from lorair.inference.files import restore_files
 from lorair.inference.jobs import plan_jobs
 from lorair.inference.pixels import ImageLike, pad_reflected, tensor_from_pixels
 from lorair.inference.restoration import restore, restore_picture, restore_tensor, usable_tile

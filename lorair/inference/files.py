@@ -4,48 +4,23 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from lorair.errors import LorairError
 from lorair.images import FORMATS_16BIT, Picture, format_of, read_image, write_image
+from lorair.inference.file_record import FileRecord
 from lorair.inference.jobs import Job
 from lorair.inference.restoration import Restoration, restore_picture, usable_tile
 from lorair.inference.runtime import Runtime
 
 
 @dataclass(frozen=True)
-class FileRecord:
-    """The outcome for one file.
-
-    Attributes:
-        source: the image file.
-        target: the file that its restoration goes to.
-        status: ``waiting`` while it is being worked on.
-        reason: why it was skipped or failed, else null.
-        degradation: the one of the largest gate; null where nothing was restored.
-        gates: the share of each degradation's expert.
-        seconds: the time in the runtime, without decoding and encoding.
-        notes: where the outcome differs from what was asked, such as smaller tiles after running out of memory.
-    """
-
-    source: Path
-    target: Path
-    status: Literal["waiting", "restored", "skipped", "failed"] = "waiting"
-    reason: str | None = None
-    degradation: str | None = None
-    gates: dict[str, float] = field(default_factory=dict)
-    seconds: float | None = None
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class _Step:
-    """A file between two stages; its pixels, where there are any."""
+    """A file between two stages: its record if nothing fails from here on, and its pixels, None once it is settled."""
 
     record: FileRecord
     picture: Picture | None = None
@@ -64,7 +39,7 @@ def restore_files(
     """Restore files; one that fails does not stop the others.
 
     A file whose output exists is skipped unless ``overwrite`` is set. As outputs appear whole or not at all,
-    an interrupted run is finished by repeating it.
+    repeating an interrupted run completes it.
 
     Args:
         runtime: what runs the model; called from this thread only.
@@ -72,7 +47,7 @@ def restore_files(
         degradation: a name of ``runtime.degradations``, or None to let the router see each image.
         tile: side in pixels of overlapping tiles, None for whole images where the runtime takes them.
         overlap: pixels over which neighbouring tiles blend.
-        overwrite: whether existing outputs are redone.
+        overwrite: whether files whose outputs exist are restored again.
         workers: threads that decode and encode; as many images are read ahead.
         on_record: called with each record, in the order of the jobs.
 
@@ -92,8 +67,8 @@ def restore_files(
     pool = ThreadPoolExecutor(workers)
     unfinished: deque[Future[_Step]] = deque()
     try:
-        waiting = (_Step(FileRecord(job.source, job.target)) for job in jobs)
-        for step in _ahead(pool, read, waiting, workers):
+        steps = (_Step(FileRecord(job.source, job.target, "restored")) for job in jobs)
+        for step in _ahead(pool, read, steps, workers):
             unfinished.append(pool.submit(_attempt, _write, _attempt(restore, step)))
             while unfinished and (unfinished[0].done() or len(unfinished) > workers):
                 finish(unfinished.popleft())
@@ -107,7 +82,7 @@ def restore_files(
 def _ahead(
     pool: ThreadPoolExecutor, stage: Callable[[_Step], _Step], steps: Iterable[_Step], count: int
 ) -> Iterator[_Step]:
-    """The stage's results in order, up to ``count`` of them computed before they are asked for."""
+    """The stage's results in order, up to ``count`` of them computed ahead."""
     running: deque[Future[_Step]] = deque()
     for step in steps:
         running.append(pool.submit(stage, step))
@@ -118,9 +93,7 @@ def _ahead(
 
 
 def _attempt(stage: Callable[[_Step], _Step], step: _Step) -> _Step:
-    """Take a step unless its file is settled; whatever goes wrong is only this file's failure."""
-    if step.record.status != "waiting":
-        return step
+    """Take a step; any error is only this file's failure."""
     try:
         return stage(step)
     except Exception as error:
@@ -136,7 +109,8 @@ def _read(step: _Step, overwrite: bool) -> _Step:
 
 
 def _restore(restore: Callable[[Picture], Restoration], step: _Step) -> _Step:
-    assert step.picture is not None
+    if step.picture is None:
+        return step
     start = time.perf_counter()
     restoration = restore(step.picture)
     record = replace(
@@ -150,10 +124,11 @@ def _restore(restore: Callable[[Picture], Restoration], step: _Step) -> _Step:
 
 
 def _write(step: _Step) -> _Step:
-    assert step.picture is not None
+    if step.picture is None:
+        return step
     step.record.target.parent.mkdir(parents=True, exist_ok=True)
     write_image(step.record.target, step.picture)
-    return _Step(replace(step.record, status="restored"))
+    return _Step(step.record)
 
 
 def _lost_in_format(picture: Picture, target: Path) -> tuple[str, ...]:

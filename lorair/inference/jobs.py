@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lorair.images import FORMATS, WRITABLE, format_of, list_images, names_image
 
-BESIDE_SUFFIX = "_restored"
+DEFAULT_SUFFIX = "_restored"
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def plan_jobs(
     Args:
         inputs: image files, folders, and patterns such as ``photos/**/*.jpg``.
         output: a folder, which keeps the structure below each input; an image file, for a single input; or
-            None for files beside the inputs.
+            None for files next to the inputs.
         recursive: whether folders are searched below their first level.
-        suffix: added to each name before its extension; None adds ``_restored`` beside the inputs and nothing
+        suffix: added to each name before its extension; None adds ``_restored`` next to the inputs and nothing
             in a folder.
         extension: of the outputs, "auto" for that of each input, or png where that is not written.
 
@@ -54,7 +54,7 @@ def plan_jobs(
         format_of(output)
         return _checked([Job(source, output) for source, _ in found.values()])
     if suffix is None:
-        suffix = BESIDE_SUFFIX if output is None else ""
+        suffix = DEFAULT_SUFFIX if output is None else ""
     jobs = []
     for source, below in found.values():
         place = source if output is None else output / below

@@ -30,9 +30,10 @@ def pixels_from_tensor(image: Tensor, like: Picture) -> Samples:
         raise LorairError("the restored image holds values that are not finite; use a model of higher precision")
     if like.gray:
         image = image.mean(1, keepdim=True).expand(-1, 3, -1, -1)
-    dtype = np.uint8 if like.pixels.dtype == np.uint8 else np.uint16
-    levels = image[0].float().clamp(0, 1).mul(np.iinfo(dtype).max).round().permute(1, 2, 0).cpu().numpy()
-    return levels.astype(np.uint8) if dtype is np.uint8 else levels.astype(np.uint16)
+    shades = image[0].float().clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    if like.pixels.dtype == np.uint8:
+        return np.rint(shades * 255).astype(np.uint8)
+    return np.rint(shades * 65535).astype(np.uint16)
 
 
 def pad_reflected(image: Tensor, height: int, width: int | None = None) -> Tensor:

@@ -133,7 +133,7 @@ def restore_tensor(
 
 
 def usable_tile(runtime: Runtime, tile: int | None, overlap: int) -> int | None:
-    """The tile to restore with: as asked, else the largest image that the runtime takes, else None for whole.
+    """The tile to restore with: the given one, else the largest image that the runtime takes, else None for whole.
 
     Raises:
         ValueError: the runtime does not take tiles of this size, or the overlap does not fit them.

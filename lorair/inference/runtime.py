@@ -13,7 +13,7 @@ GROUP = "lorair.runtimes"
 
 @runtime_checkable
 class Runtime(Protocol):
-    """A loaded model, whatever runs it.
+    """A loaded model and what runs it.
 
     ``size_range`` is the smallest and largest side in pixels that the artefact takes, None for any.
     """

@@ -14,8 +14,8 @@ SCHEME = re.compile(r"[a-z][a-z0-9-]+:")
 
 
 def images_together(batch: Tensor) -> int:
-    """How many images of a batch to compute at once: on a CPU one, which takes no longer, and whose result is then
-    the same to the last bit in whatever company."""
+    """How many images of a batch to compute at once: on a CPU one, which takes no longer, and makes each result the
+    same to the last bit in any batch."""
     return 1 if batch.device.type == "cpu" else len(batch)
 
 

@@ -144,6 +144,6 @@ def config_to_dict(config: ModelConfig) -> dict[str, Any]:
     return dict_from_dataclass(config)
 
 
-def config_from_dict(data: Mapping[str, Any]) -> ModelConfig:
+def config_from_dict(data: Mapping[str, object]) -> ModelConfig:
     """The inverse of :func:`config_to_dict`. ValueError names a field that is missing, unknown or of a wrong type."""
     return dataclass_from_dict(ModelConfig, data, "config")

@@ -12,9 +12,9 @@ Call = Callable[..., Tensor]
 class GraphedCalls:
     """A function of CUDA tensors whose launches are recorded once per set of shapes and then replayed.
 
-    The first call of a set runs the function itself, which compiles what it needs and spares sizes that never return
-    from being recorded; the second records. The ``keep`` sets used last are kept. The function must not read values
-    back from the GPU, and whatever else it reads must stay where it is. On other devices it is simply called.
+    The first call of a set runs the function itself, which compiles what it needs, so that sizes that never return
+    are not recorded; the second records. The ``keep`` sets used last are kept. The function must not read values
+    back from the GPU, and all else that it reads must stay where it is. On other devices it is called directly.
     """
 
     def __init__(self, function: Call, keep: int = 8) -> None:

@@ -25,9 +25,9 @@ CPU_CHUNK = 64 * 256 * 256
 class Restorer(nn.Module):
     """The U-Net with its experts: every image is restored by the weights that its gates merge.
 
-    ``top_k`` promises how many gates of an image are not zero, None promises nothing. ``backend`` says what computes:
+    ``top_k`` promises how many gates of an image are not zero, None promises nothing. ``backend`` chooses what runs:
     ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed batch at once; ``"torch"`` torch; ``"auto"`` the
-    kernels on a GPU that has a launch file, which says that they were measured there, and torch elsewhere.
+    kernels on a GPU that has a launch file, so that they were measured there, and torch elsewhere.
 
     By torch, images with equal gates share one merged weight set: experts add no cost to a convolution.
     Without gradients what was merged is kept for the next call, by torch at most ``cache_size`` sets, until a parameter

@@ -14,7 +14,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Routing(NamedTuple):
-    """What the router says of a batch; ``gate_logits`` is None where a degradation was named instead."""
+    """Which experts a batch uses; ``gate_logits`` is None where a degradation was named instead of routed."""
 
     gate_logits: Tensor | None
     gates: Tensor

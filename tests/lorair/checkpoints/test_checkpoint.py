@@ -1,4 +1,4 @@
-"""Checkpoints round-trip, describe themselves, and bad files are refused without running anything."""
+"""Checkpoints round-trip, describe themselves, and bad files are rejected without running anything."""
 
 import json
 import pickle

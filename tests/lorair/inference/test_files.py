@@ -1,4 +1,4 @@
-"""Restoring files: what is written, skipped and reported, whatever fails in between."""
+"""Restoring files: what is written, skipped and reported, and what fails in between."""
 
 import os
 from pathlib import Path
@@ -16,16 +16,16 @@ def test_one_bad_file_and_one_failing_restoration_do_not_stop_the_rest(tmp_path:
     pixels = {name: photograph(tmp_path / f"{name}.png", width=50 + index) for index, name in enumerate("abcd")}
     (tmp_path / "b.png").write_bytes(b"no image")
 
-    def refuse(images):
+    def fail(images):
         if images.shape[-1] == 52:
             raise RuntimeError("kernel failed")
         return images
 
-    told = []
+    reported = []
     jobs = plan_jobs([str(tmp_path)], tmp_path / "out")
-    records = restore_files(identity(change=refuse), jobs, workers=2, on_record=told.append)
+    records = restore_files(identity(change=fail), jobs, workers=2, on_record=reported.append)
     assert [record.status for record in records] == ["restored", "failed", "failed", "restored"]
-    assert told == records
+    assert reported == records
     assert "not a readable" in records[1].reason
     assert records[2].reason == "RuntimeError: kernel failed"
     assert records[0].degradation == "rain"
@@ -35,7 +35,7 @@ def test_one_bad_file_and_one_failing_restoration_do_not_stop_the_rest(tmp_path:
         assert np.array_equal(cv2.imread(str(tmp_path / f"out/{name}.png"))[..., ::-1], pixels[name])
 
 
-def test_finished_files_are_skipped_until_told_to_overwrite(tmp_path: Path, identity, photograph):
+def test_finished_files_are_skipped_unless_overwritten(tmp_path: Path, identity, photograph):
     pixels = photograph(tmp_path / "a.png")
     jobs = plan_jobs([str(tmp_path / "a.png")], tmp_path / "out")
     photograph(tmp_path / "out/a.png", height=8)
@@ -47,23 +47,23 @@ def test_finished_files_are_skipped_until_told_to_overwrite(tmp_path: Path, iden
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out/a.png")), pixels)
 
 
-def test_out_of_memory_is_told_in_the_record_of_its_image(tmp_path: Path, identity, photograph):
+def test_out_of_memory_is_reported_in_the_record_of_its_image(tmp_path: Path, identity, photograph):
     photograph(tmp_path / "a.png", 60, 60)
     expected = photograph(tmp_path / "b.png", 200, 260)
     photograph(tmp_path / "c.png", 60, 60)
 
-    def refuse(images):
+    def fail(images):
         if images.shape[-1] > 130:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return images
 
-    records = restore_files(identity(change=refuse), plan_jobs([str(tmp_path)], tmp_path / "out"))
+    records = restore_files(identity(change=fail), plan_jobs([str(tmp_path)], tmp_path / "out"))
     assert [len(record.notes) for record in records] == [0, 1, 0]
     assert "tiles of 128" in records[1].notes[0]
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out/b.png")), expected)
 
 
-def test_routing_by_tile_and_lost_bits_are_told(tmp_path: Path, identity, noise):
+def test_routing_by_tile_and_lost_bits_are_reported(tmp_path: Path, identity, noise):
     cv2.imwrite(str(tmp_path / "a.png"), noise((90, 90, 3), np.uint16))
     jobs = plan_jobs([str(tmp_path / "a.png")], extension="jpg")
     (record,) = restore_files(identity(routes=False), jobs, tile=64)
