@@ -14,7 +14,7 @@ from lorair_kernels.launch.tiles import TileT
 
 
 def cdiv(length: int, step: int) -> int:
-    """How many steps cover a length."""
+    """How many steps cover a length: the quotient rounded up."""
     return -(-length // step)
 
 
@@ -23,7 +23,7 @@ def find_tile(
 ) -> TileT | None:
     """The tile of a launch on ``x``, or None where no row fits its dtype, its GPU and these sizes.
 
-    What torch.compile and torch.export trace cannot read a file: it goes by the plan's own rows.
+    Under torch.compile and torch.export only the plan's rows count, because a trace cannot read files.
     """
     capability, own = (0, None) if torch.compiler.is_compiling() else gpu_rows(x.device)
     problem = Problem(x.dtype.itemsize, capability, gated, tokens, channels, ranks)
@@ -40,13 +40,13 @@ def tile_for(table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int
 
 
 def is_measured(device: torch.device) -> bool:
-    """Whether a GPU has a file of its own, be it without rows: the kernels were found worth taking there."""
+    """Whether a GPU has a launch file, even one without rows: the kernels were measured there and are worth using."""
     return gpu_rows(device)[1] is not None
 
 
 @cache
 def gpu_rows(device: torch.device) -> tuple[int, dict[str, tuple[Row[Any], ...]] | None]:
-    """A GPU's capability and the rows of its own file, read once; nothing of either for a CPU and the interpreter."""
+    """A GPU's capability and the rows of its launch file, read once; 0 and None on a CPU and in the interpreter."""
     if device.type != "cuda" or interpreting():
         return 0, None
     major, minor = torch.cuda.get_device_capability(device)

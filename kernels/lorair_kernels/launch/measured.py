@@ -18,12 +18,12 @@ FOLDER_VARIABLE = "LORAIR_LAUNCH_CONFIGS"
 
 
 def file_name(gpu: str) -> str:
-    """What the file of a GPU is called, by torch's name for it."""
+    """The name of a GPU's file, from torch's name for the GPU."""
     return gpu.replace(" ", "_").replace("/", "_") + ".json"
 
 
 def config_file(gpu: str) -> Path | None:
-    """The file of a GPU by torch's name for it: of the folder that LORAIR_LAUNCH_CONFIGS names, else as shipped."""
+    """A GPU's file, in the folder that LORAIR_LAUNCH_CONFIGS names or else shipped; None without one."""
     name = file_name(gpu)
     folders = [SHIPPED]
     if own := os.environ.get(FOLDER_VARIABLE):

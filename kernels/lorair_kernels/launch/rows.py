@@ -24,9 +24,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Row(Generic[TileT]):
-    """A tile and when it is taken: at most ``itemsize``, ``channels`` and ``ranks``, at least ``tokens``.
+    """A tile and its conditions: at most ``itemsize``, ``channels`` and ``ranks``, at least ``tokens``.
 
-    ``gated`` None takes both forms. A row with a ``capability``, from one to another, is not for the interpreter.
+    ``gated`` None fits both forms. ``capability`` is the lowest and the highest; the interpreter counts as 0.
     """
 
     tile: TileT
@@ -53,7 +53,8 @@ class Row(Generic[TileT]):
 class Table(Generic[TileT]):
     """The rows of a kernel, at least one.
 
-    ``covers`` is the size that a tile must hold whole, so a row with such a tile is for no more: channels or ranks.
+    ``covers`` names the size that one tile must hold entirely, ``channels`` or ``ranks``: a row's condition on it is at
+    most its tile's.
     """
 
     kernel: str
