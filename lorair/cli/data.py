@@ -1,13 +1,12 @@
 """The commands `lorair data check` and `lorair data speed`."""
 
-import json as json_format
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lorair.cli.console import command_group
+from lorair.cli.console import command_group, print_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,39 +15,38 @@ if TYPE_CHECKING:
 
 EXAMPLES = 3
 
-SettingName = Annotated[str, typer.Argument(help="A published setting, a .toml of one's own, or pairs.")]
+SettingName = Annotated[str, typer.Argument(help="Published setting, a .toml file, or pairs.")]
 Root = Annotated[Path, typer.Option(help="Folder that holds the setting's data.")]
 
-data = command_group("Look after the images that models are trained and tested on.")
+data = command_group("Check the images that models are trained and tested on, and time their reading.")
 
 
 @data.command()
 def check(
     setting: SettingName,
     root: Root,
-    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, not its header alone.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every image, not only its header.")] = False,
     partial: Annotated[bool, typer.Option("--partial", help="Accept other counts than the published ones.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False,
 ) -> None:
-    """Say what a setting needs, what is there, and what is wrong with it.
+    """List what a setting needs, what is there, and what is wrong with it.
 
     Exit codes: 0 complete, 1 something is missing or wrong, 2 wrong usage.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    from lorair.data import check_data
+    from lorair.data import DataCheck, check_data
     from lorair.settings import load_setting
 
     wanted = load_setting(setting, root)
-    aside = Console(stderr=True)
-    with Progress(console=aside, disable=not aside.is_terminal, transient=True) as progress:
+    stderr = Console(stderr=True)
+    with Progress(console=stderr, disable=not stderr.is_terminal, transient=True) as progress:
         bar = progress.add_task("images")
         report = check_data(wanted, root, deep, lambda done, total: progress.update(bar, completed=done, total=total))
     complete = report.complete(partial)
     if json:
-        facts = {"setting": setting, "root": str(root), "complete": complete, **asdict(report)}
-        print(json_format.dumps(facts, indent=2))
+        print_json(DataCheck(setting, str(root), complete, report.sources, report.unused_clean))
     else:
         print("\n".join(filter(None, (wanted.title, wanted.note))))
         _show(report, Console())
@@ -61,28 +59,17 @@ def check(
 def speed(
     setting: SettingName,
     root: Root,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images of a batch.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 16,
     crop: Annotated[int, typer.Option(min=1, help="Side of the crops in pixels.")] = 256,
     batches: Annotated[int, typer.Option(min=1, help="Batches to time, after one per worker.")] = 20,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
 ) -> None:
-    """Time the reading of training batches alone: images per second, decoded, cropped and as tensors."""
-    import time
-
-    from lorair.data import CropShapes, PairedBatches, PairFolder, loaded
+    """Time only the reading of training batches: images per second, decoded, cropped and as tensors."""
+    from lorair.data import reading_speed
     from lorair.settings import load_setting
 
-    wanted = load_setting(setting, root)
-    warmup = max(1, workers)
-    steps = PairedBatches(
-        PairFolder(root, wanted.train), wanted.experts, CropShapes(crop, crop), batch_size, batches + warmup, seed=0
-    )
-    stream = loaded(steps, 0, workers)
-    for _ in range(warmup):
-        next(stream)
-    started = time.perf_counter()
-    count = sum(len(batch.labels) for batch in stream)
-    print(f"{count / (time.perf_counter() - started):.1f} images/s, {workers} workers, crops of {crop} pixels")
+    rate = reading_speed(load_setting(setting, root), root, batch_size, crop, batches, workers)
+    print(f"{rate:.1f} images/s, {workers} workers, crops of {crop} pixels")
 
 
 def _show(report: "DataReport", console: "Console") -> None:
@@ -95,12 +82,15 @@ def _show(report: "DataReport", console: "Console") -> None:
         who = (source.name, source.split, source.expert)
         table.add_row(*map(escape, who), str(source.pairs), published, source.expected.evidence, _state(source))
     console.print(table)
-    for source in report.sources:
-        for line in _problems(source):
-            console.print(f"{source.name} ({source.split}): {line}", markup=False, highlight=False, soft_wrap=True)
-    if report.unused_clean:
-        line = _sample("clean images without a degraded one", report.unused_clean)
+    for line in _faults(report):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _faults(report: "DataReport") -> Iterator[str]:
+    for source in report.sources:
+        yield from (f"{source.name} ({source.split}): {line}" for line in _problems(source))
+    if report.unused_clean:
+        yield _sample("clean images without a degraded one", report.unused_clean)
 
 
 def _state(source: "SourceReport") -> str:

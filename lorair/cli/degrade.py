@@ -8,14 +8,14 @@ import typer
 
 def degrade(
     inputs: Annotated[list[str], typer.Argument(help="Photographs, folders, or quoted patterns.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder, or file of one; the sheet's file.")],
-    kind: Annotated[str | None, typer.Option(help="The degradation.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder, or file for a single image or the sheet.")],
+    kind: Annotated[str | None, typer.Option(help="Degradation to apply.")] = None,
     severity: Annotated[
-        list[str] | None, typer.Option(help="NAME=VALUE, drawn where left out; repeatable, as in sigma=25.")
+        list[str] | None, typer.Option(help="Fix a parameter: NAME=VALUE, such as sigma=25; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything drawn.")] = 0,
-    sheet: Annotated[bool, typer.Option("--sheet", help="Write one image that shows all kinds instead.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo outputs that exist.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Write one image that shows every kind.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Degrade again where the output exists.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search subfolders too.")] = False,
 ) -> None:
     """Degrade clean photographs: noise, rain, haze, snow, low_light, jpeg, blur, raindrop, shadow or hole.

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lorair.checkpoints import CheckpointFacts
+from lorair.data import DataCheck
 from lorair.evaluation import EvaluationReport
 from lorair.inference import FileRecord
 
@@ -13,4 +14,5 @@ RECORDS: "dict[str, type[DataclassInstance]]" = {
     "lorair restore": FileRecord,
     "lorair info": CheckpointFacts,
     "lorair evaluate": EvaluationReport,
+    "lorair data check": DataCheck,
 }

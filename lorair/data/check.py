@@ -20,9 +20,14 @@ class SourceReport:
     """What was found of a source; paths are below the root.
 
     Attributes:
+        name: the source's.
+        split: train or test.
+        expert: the degradation that its images have.
         looked_in: the glob, or globs, of the source.
         paths: how well its folders are known.
+        pairs: how many were found.
         expected: the published number of pairs.
+        without_clean: degraded images without a clean one.
         unlisted: names in the source's list that are not there.
         sizes_differ: degraded images whose clean image has another size.
         unreadable: images and the reasons.
@@ -63,6 +68,25 @@ class DataReport:
         return not self.unused_clean and all(
             source.usable and (partial or source.as_published) for source in self.sources
         )
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """Whether the data of a setting is complete.
+
+    Attributes:
+        setting: its name.
+        root: the folder that holds the data.
+        complete: whether nothing is missing or wrong.
+        sources: what was found of each source.
+        unused_clean: clean files that no degraded file leads to.
+    """
+
+    setting: str
+    root: str
+    complete: bool
+    sources: tuple[SourceReport, ...]
+    unused_clean: tuple[str, ...]
 
 
 def check_data(

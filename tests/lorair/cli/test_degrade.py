@@ -62,7 +62,7 @@ def test_the_sheet_shows_every_kind_in_a_row(run, photographs, tmp_path):
         (("--kind", "noise", "--severity", "sigma=much"), "--severity is NAME=NUMBER, as in sigma=25"),
     ],
 )
-def test_wrong_usage_is_told(run, capsys, photographs, tmp_path, arguments, message):
+def test_wrong_usage_is_reported(run, capsys, photographs, tmp_path, arguments, message):
     assert run(photographs, "-o", tmp_path / "out", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

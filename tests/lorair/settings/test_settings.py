@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from lorair.checkpoints import read_checkpoint
 from lorair.cli import app
-from lorair.data import CropShapes
+from lorair.data import CropShapes, DataCheck
 from lorair.data.layout import find_pairs
 from lorair.model import PRESETS, ModelConfig
 from lorair.plain_data import dataclass_from_dict
@@ -220,7 +220,7 @@ def test_the_command_names_every_setting() -> None:
     assert all(f"{name}," in option.help for name in SETTINGS)
 
 
-def test_own_pairs_are_a_setting(lorair, tmp_path: Path) -> None:
+def test_own_pairs_are_a_setting(lorair, read_json, tmp_path: Path) -> None:
     for split in ("train", "test"):
         for task, ending in (("mist", "jpg"), ("glare", "png")):
             for side, suffix in (("degraded", ending), ("clean", "png")):
@@ -229,7 +229,7 @@ def test_own_pairs_are_a_setting(lorair, tmp_path: Path) -> None:
                 Image.new("RGB", (8, 8)).save(folder / f"a.{suffix}")
     assert load_setting("pairs", tmp_path).experts == ("glare", "mist")
     code, out, _ = lorair("data", "check", "pairs", "--root", tmp_path, "--json")
-    facts = json.loads(out)
+    facts = read_json(DataCheck, out)
     assert code == 0 and facts["complete"] and [source["pairs"] for source in facts["sources"]] == [1, 1, 1, 1]
     code, out, _ = lorair("data", "speed", "pairs", "--root", tmp_path, "--crop", 8, "--batches", 2, "--workers", 0)
     assert code == 0 and float(out.split(" images/s")[0]) > 0
