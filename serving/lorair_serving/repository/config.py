@@ -57,9 +57,10 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
 
     ValueError where Triton does not load its engine.
     """
-    if manifest.engine.get("flavour") == "rtx":
+    engine = manifest.engine
+    if engine is not None and engine.flavour == "rtx":
         raise ValueError("Triton loads engines of classic TensorRT, not of TensorRT-RTX; build with --backend tensorrt")
-    if manifest.engine.get("strip_weights"):
+    if engine is not None and engine.strip_weights:
         raise ValueError("Triton puts no weights into a stripped engine; build one without --strip-weights")
     config = _config(RESTORER)
     config.backend = backend
@@ -77,7 +78,7 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> M
     kind = "KIND_CPU" if on_cpu else "KIND_AUTO"
     config.instance_group.add(count=model.service.instances or 1, kind=kind, profile=profiles)
     if backend == "tensorrt":
-        config.parameters["tensorrt_version"].string_value = manifest.engine["version"]
+        config.parameters["tensorrt_version"].string_value = manifest.engine_record.version
         _record_graphs(config, model)
     return config
 
