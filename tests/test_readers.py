@@ -1,6 +1,7 @@
 """Whatever in this repository reads an image file sees the same image, and rejects the same files."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,9 @@ import pytest
 import torch
 from lorair_export.bundle import photograph_at
 from lorair_export.quantization.calibration import Calibration, calibration_images
-from lorair_serving.load.generator import payloads
-from lorair_serving.models.image_request import Front, ImageRequest
+from lorair_serving.load import payloads
+from lorair_serving.models.request_handler import ImageRequest, RequestHandler
 from lorair_serving.repository import Service
-from odd_images import OddFile, odd_files, unsupported_files
 from PIL import Image
 
 from lorair.data import BenchmarkPair, BenchmarkPairs, PairFolder, PhotographFolder
@@ -26,6 +26,9 @@ from lorair.inference.jobs import plan_jobs
 from lorair.model import Routing
 from lorair.settings import load_setting
 from lorair.training import priors
+
+sys.path.insert(0, str(Path(__file__).parent))
+from odd_images import OddFile, odd_files, unsupported_files
 
 FILES, UNSUPPORTED = odd_files(), unsupported_files()
 
@@ -63,8 +66,8 @@ def restored(path: Path) -> np.ndarray:
 
 
 def served(path: Path) -> np.ndarray:
-    front = Front(Seen(), Service(tile=64, overlap=16, max_pixels=10_000, max_bytes=10**6))
-    answer = front.answer(ImageRequest(encoded=np.frombuffer(path.read_bytes(), np.uint8)))
+    handler = RequestHandler(Seen(), Service(tile=64, overlap=16, max_pixels=10_000, max_bytes=10**6))
+    answer = handler.answer(ImageRequest(encoded=np.frombuffer(path.read_bytes(), np.uint8)))
     assert answer.encoded().size
     return answer.picture.uint8_pixels()
 

@@ -8,6 +8,7 @@ from lorair.images.picture import (
     Uint8Image,
     picture_from_samples,
     samples_from_picture,
+    uint8_samples,
 )
 from lorair.images.psnr import psnr
 from lorair.images.reader import decode_image, read_image, size_of
@@ -38,5 +39,6 @@ __all__ = [
     "samples_from_picture",
     "size_of",
     "tile_starts",
+    "uint8_samples",
     "write_image",
 ]

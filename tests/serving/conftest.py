@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lorair_serving.repository.service import Service
+from lorair_serving.repository.settings import Service
 from lorair_serving.repository.writing import write_repository
 from lorair_serving.server.ports import Ports
 from lorair_serving.server.process import Server, running_server
@@ -14,7 +14,10 @@ from lorair.checkpoints import checkpoint_of, write_checkpoint
 from lorair.model.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
 
 TILE = 64
-SERVICE = Service(tile=TILE, overlap=16, max_batch=4, max_pixels=400_000, max_bytes=2**20, device="cpu", refresh_s=60)
+SERVICE = Service(
+    tile=TILE, overlap=16, max_batch=4, workers=4, max_waiting=8, max_pixels=400_000, max_bytes=2**20, device="cpu",
+    refresh_s=60,
+)  # fmt: skip
 CONFIG = ModelConfig(
     degradations=("noise", "rain", "haze"),
     router=RouterConfig(
@@ -34,9 +37,13 @@ def served_checkpoint(make_model, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(served_checkpoint, tmp_path_factory) -> Iterator[Server]:
+def can_serve() -> None:
     if sys.platform != "linux" or sys.version_info >= (3, 13):
         pytest.skip("no tritonserver outside NVIDIA's container for this system or Python version")
+
+
+@pytest.fixture(scope="session")
+def server(can_serve, served_checkpoint, tmp_path_factory) -> Iterator[Server]:
     repository = tmp_path_factory.mktemp("serve") / "repository"
     write_repository(str(served_checkpoint), repository, SERVICE)
     with running_server(repository, Ports.free()) as server:

@@ -4,26 +4,26 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from lorair_export.extras import require
+from numpy.typing import NDArray
 
-from lorair_serving.errors import ServingError
-from lorair_serving.repository import BUSY, FRONT, SERVICE, ServedModel
+from lorair_serving.client.connection import Connection
+from lorair_serving.client.counters import ModelCounters, counters_from_statistics
+from lorair_serving.errors import ErrorCode, ServingError
+from lorair_serving.repository import FRONT, ServedModel
 
 ADDRESS = "127.0.0.1:8001"
-LARGEST_MESSAGE = 2**31 - 1
 BACKOFF_S = 0.2
 
-Image = bytes | np.ndarray
+Image = bytes | NDArray[np.uint8]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Restored:
-    """The image as it was sent, restored: a file's bytes, or uint8 [H, W, C]; and what was seen of it.
+    """The image as it was sent, restored: a file's bytes, or uint8 [H, W, C]; and how it was routed.
 
     ``gates`` is the share of each degradation's expert, ``degradation`` the one of the largest.
     """
@@ -36,21 +36,19 @@ class Restored:
 class AsyncClient:
     """A connection to a service, made and used in one event loop; many images may be in flight.
 
-    A request that finds no connection, or no model because it is just being loaded, is sent again, at most
-    ``retries`` times: restoring changes nothing on the server. What the service answers is final, refusals too.
+    A request that finds no connection, or no model because it is being loaded, is sent again, at most ``retries``
+    times: restoring changes nothing on the server. What the service answers is final, rejections too.
     """
 
     def __init__(self, address: str = ADDRESS, model: str = FRONT, timeout_s: float = 60, retries: int = 3) -> None:
-        self._grpc = require("tritonclient.grpc", "serving")
-        self._client = require("tritonclient.grpc.aio", "serving").InferenceServerClient(address, channel_args=_CHANNEL)
-        self.address, self.model, self.timeout_s, self.retries = address, model, timeout_s, retries
+        self.address, self.model, self.retries = address, model, retries
+        self._connection = Connection(address, timeout_s)
         self._served: ServedModel | None = None
 
     async def served(self) -> ServedModel:
         """What is served, and with which settings, asked once; ServingError where it cannot be reached."""
         if self._served is None:
-            config = await self._call(self._client.get_model_config, self.model)
-            self._served = ServedModel.from_json(config.config.parameters[SERVICE].string_value)
+            self._served = ServedModel.from_config(await self._retried(lambda: self._connection.config(self.model)))
         return self._served
 
     async def restore(
@@ -60,24 +58,34 @@ class AsyncClient:
 
         Args:
             image: a PNG, JPEG, WebP or TIFF file's bytes, or pixels uint8 ``[H, W, C]`` (gray, RGB, with alpha).
-            degradation: its name, if known; the service's router is not asked then.
+            degradation: the one to assume; skips the service's router.
             stream: a name that the frames of one stream share; the router sees one of them now and then.
             background: wait for all images that are not in the background.
 
         Raises:
-            ServingError: the service refuses the image, does not answer in time, or cannot be reached.
+            ServingError: the service rejects the image, does not answer in time, or cannot be reached; its ``code``
+                says which.
+            ValueError: pixels of another dtype or shape.
         """
+        form, data = _form_and_data(image)
+        restored = f"restored_{form}"
+        given = {"degradation": degradation, "stream": stream, "background": background or None}
+        parameters = {name: value for name, value in given.items() if value is not None}
         degradations = (await self.served()).degradations
-        known = {"degradation": degradation, "stream": stream, "background": background or None}
-        result = await self._call(self._client.infer, self.model, **_request(self._grpc, image, known))
-        return _restored(result, image, degradations)
+        outputs = (restored, "degradation", "gates")
+        found = await self._retried(lambda: self._connection.infer(self.model, form, data, outputs, parameters))
+        gates = dict(zip(degradations, found["gates"].tolist(), strict=True))
+        result = found[restored]
+        return Restored(
+            result.tobytes() if isinstance(image, bytes) else result, found["degradation"][0].decode(), gates
+        )
 
-    async def statistics(self, model: str) -> Any:  # noqa: ANN401
-        """The server's own counters of a model, as its ``ModelStatistics`` message."""
-        return (await self._call(self._client.get_inference_statistics, model)).model_stats[0]
+    async def counters(self, model: str) -> ModelCounters:
+        """The server's own counters of one of its models."""
+        return counters_from_statistics(await self._retried(lambda: self._connection.statistics(model)))
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._connection.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,15 +93,15 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _call(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        for attempt in range(self.retries + 1):
+    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
+        for attempt in range(self.retries):
             try:
-                return await method(*args, **kwargs, client_timeout=self.timeout_s)
-            except self._grpc.InferenceServerException as error:
-                if attempt == self.retries or not _connection_lost(error):
-                    raise _told(error, self.address) from error
+                return await call()
+            except ServingError as error:
+                if error.code is not ErrorCode.UNREACHABLE:
+                    raise
                 await asyncio.sleep(BACKOFF_S * 2**attempt)
-        raise AssertionError
+        return await call()
 
 
 class Client:
@@ -131,42 +139,14 @@ class Client:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
-async def _made(*args: Any) -> AsyncClient:  # noqa: ANN401
-    return AsyncClient(*args)
+async def _made(address: str, model: str, timeout_s: float, retries: int) -> AsyncClient:
+    return AsyncClient(address, model, timeout_s, retries)
 
 
-_CHANNEL = [("grpc.max_send_message_length", LARGEST_MESSAGE), ("grpc.max_receive_message_length", LARGEST_MESSAGE)]
-
-
-def _request(grpc: ModuleType, image: Image, parameters: Mapping[str, str | bool | None]) -> dict[str, Any]:
-    """What ``infer`` takes; ValueError where the image is neither bytes nor uint8 [H, W, C]."""
-    if isinstance(image, np.ndarray) and (image.dtype != np.uint8 or image.ndim != 3):
+def _form_and_data(image: Image) -> tuple[str, NDArray[np.uint8]]:
+    """The name and the data of the input that carries an image; ValueError where it is neither."""
+    if isinstance(image, bytes):
+        return "encoded", np.frombuffer(image, np.uint8)
+    if image.dtype != np.uint8 or image.ndim != 3:
         raise ValueError(f"pixels are uint8 [H, W, C]; got {image.dtype} {image.shape}")
-    name = "pixels" if isinstance(image, np.ndarray) else "encoded"
-    data = np.frombuffer(image, np.uint8) if isinstance(image, bytes) else image
-    tensor = grpc.InferInput(name, data.shape, "UINT8")
-    tensor.set_data_from_numpy(np.ascontiguousarray(data))
-    outputs = [grpc.InferRequestedOutput(output) for output in (f"restored_{name}", "degradation", "gates")]
-    given = {key: value for key, value in parameters.items() if value is not None}
-    return {"inputs": [tensor], "outputs": outputs, "parameters": given or None}
-
-
-def _restored(result: Any, image: Image, degradations: tuple[str, ...]) -> Restored:  # noqa: ANN401
-    gates = dict(zip(degradations, result.as_numpy("gates").tolist(), strict=True))
-    degradation = result.as_numpy("degradation")[0].decode()
-    if isinstance(image, np.ndarray):
-        return Restored(result.as_numpy("restored_pixels"), degradation, gates)
-    return Restored(result.as_numpy("restored_encoded").tobytes(), degradation, gates)
-
-
-def _connection_lost(error: Any) -> bool:  # noqa: ANN401
-    """Whether there was nobody to answer, which is another thing than a service that is busy."""
-    return error.status() == "StatusCode.UNAVAILABLE" and BUSY not in str(error.message())
-
-
-def _told(error: Any, address: str) -> ServingError:  # noqa: ANN401
-    if _connection_lost(error):
-        return ServingError(f"no connection to {address} ({error.message()}); is the server up there (gRPC port)?")
-    if error.status() == "StatusCode.DEADLINE_EXCEEDED":
-        return ServingError(f"{address} did not answer in time")
-    return ServingError(f"{address}: {error.message()}")
+    return "pixels", image

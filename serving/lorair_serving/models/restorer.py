@@ -4,13 +4,12 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from lorair.inference import open_runtime
 from lorair.model import Routing
-from lorair_serving.models.batches import answers, batch_of
+from lorair_serving.models.triton_api import Request, Response, batch_of, responses
 from lorair_serving.repository import ServedModel
 
 
@@ -25,11 +24,11 @@ class TritonPythonModel:
         self.runtime = open_runtime(str(folder / model.artefact), model.service.device)
         self.routed = model.view_size is not None
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
+    def execute(self, requests: Sequence[Request]) -> list[Response]:
         images = batch_of(requests, "image")
         if not self.routed:
             restored, gates = self.runtime.restore(images, None)
-            return answers(requests, "image", {"restored": restored, "gates": gates})
+            return responses(requests, "image", {"restored": restored, "gates": gates})
         routing = Routing(None, batch_of(requests, "gates"), batch_of(requests, "prior"))
         restored, _ = self.runtime.restore(images, routing)
-        return answers(requests, "image", {"restored": restored})
+        return responses(requests, "image", {"restored": restored})

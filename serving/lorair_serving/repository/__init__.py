@@ -1,19 +1,20 @@
-"""The model repository for Triton Inference Server: settings, configuration, writing."""
+"""The model repository for Triton Inference Server: settings, configuration, writing, reading."""
 
-from lorair_serving.repository.config import FRONT, RESTORER, ROUTER, Message
-from lorair_serving.repository.service import BUSY, SERVICE, ServedModel, Service
-from lorair_serving.repository.writing import PRIORS, configs_of, write_repository
+from lorair_serving.repository.config import FRONT, RESTORER, ROUTER
+from lorair_serving.repository.reading import Repository, RepositoryModel, read_repository
+from lorair_serving.repository.settings import SERVICE, ServedModel, Service
+from lorair_serving.repository.writing import PRIORS, write_repository
 
 __all__ = [
-    "BUSY",
     "FRONT",
     "PRIORS",
     "RESTORER",
     "ROUTER",
     "SERVICE",
-    "Message",
+    "Repository",
+    "RepositoryModel",
     "ServedModel",
     "Service",
-    "configs_of",
+    "read_repository",
     "write_repository",
 ]

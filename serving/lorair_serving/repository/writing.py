@@ -10,17 +10,9 @@ from lorair_export.errors import ExportError
 from safetensors.torch import save_file
 
 from lorair.checkpoints import checkpoint_path, read_checkpoint
-from lorair_serving.repository.config import (
-    FRONT,
-    Message,
-    artefact_config,
-    from_text,
-    front_config,
-    restorer_config,
-    router_config,
-    to_text,
-)
-from lorair_serving.repository.service import ServedModel, Service
+from lorair_serving.repository.config import FRONT, artefact_config, front_config, restorer_config, router_config
+from lorair_serving.repository.protobuf import Config, text_from_config
+from lorair_serving.repository.settings import ServedModel, Service
 
 PRIORS = "priors.safetensors"
 CONFIG = "config.pbtxt"
@@ -29,7 +21,7 @@ BACKENDS = {"onnx": "onnxruntime", "tensorrt": "tensorrt"}
 MODEL_PY = """import os
 import sys
 
-# The interpreter inside the backend does not heed PYTHONPATH by itself.
+# The interpreter inside the backend ignores PYTHONPATH.
 sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
 
 from lorair_serving.models.{name} import TritonPythonModel  # noqa: E402
@@ -46,9 +38,9 @@ def write_repository(
     Args:
         source: a checkpoint, "default", or the folder of a bundle.
         target: the folder to make.
-        service: settings, None for the usual ones.
-        backend: what runs a bundle: "auto" its own backend of Triton's (onnxruntime, tensorrt), "python" ours.
-            A checkpoint is always run by ours.
+        service: settings, None for the defaults.
+        backend: what runs a bundle: "auto" for Triton's own backend (onnxruntime, tensorrt), "python" for lorair's
+            runtime. A checkpoint is always run by lorair's.
         overwrite: replace a repository that exists.
 
     Raises:
@@ -64,13 +56,8 @@ def write_repository(
             _write_checkpoint(checkpoint_path(source), folder, service)
 
 
-def configs_of(repository: Path) -> dict[str, Message]:
-    """The configuration of each model in a repository, by the model's name."""
-    return {path.parent.name: from_text(path.read_text()) for path in sorted(repository.glob(f"*/{CONFIG}"))}
-
-
 def _for_python(service: Service) -> Service:
-    """The service with its processes counted: each core of a CPU does more by itself than all of them on one tile."""
+    """The service with its processes counted: on a CPU, one per core is faster than all cores on one tile."""
     cores = len(os.sched_getaffinity(0)) if service.device == "cpu" else 1
     return replace(service, instances=service.instances or cores)
 
@@ -93,7 +80,7 @@ def _write_bundle(bundle: Path, folder: Path, service: Service, backend: str) ->
     graph = manifest.one_graph
     if graph.inputs[0].dtype != "float32" or graph.fixed_batch not in (None, 1):
         raise ExportError(
-            f"{bundle}: the service sends any number of float32 images; export with --io float32, no --batch"
+            f"{bundle}: the service sends batches of any size in float32; export with --io float32, without --batch"
         )
     low, high = manifest.size_range
     as_is = [profile.takes(service.tile, service.tile) for profile in graph.profiles]
@@ -114,11 +101,11 @@ def _write_bundle(bundle: Path, folder: Path, service: Service, backend: str) ->
         shutil.copytree(bundle, version / artefact)
 
 
-def _write_model(folder: Path, config: Message, code: str | None = None) -> Path:
-    """One model's folder; returns that of its version 1."""
-    version = folder / config.name / "1"
+def _write_model(folder: Path, config: Config, code: str | None = None) -> Path:
+    """One model's folder, its code imported from that module of lorair_serving.models; returns that of version 1."""
+    version = folder / config["name"] / "1"
     version.mkdir(parents=True)
-    (folder / config.name / CONFIG).write_text(to_text(config))
+    (version.parent / CONFIG).write_text(text_from_config(config))
     if code is not None:
         (version / "model.py").write_text(MODEL_PY.format(name=code))
     return version

@@ -9,14 +9,14 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
 from lorair_serving.errors import ServingError
-from lorair_serving.repository import FRONT, SERVICE, Message, ServedModel, configs_of
+from lorair_serving.repository import Repository, read_repository
 from lorair_serving.server.installation import STUB, find_tritonserver
 from lorair_serving.server.ports import Ports
 
@@ -31,9 +31,11 @@ logger = logging.getLogger(__name__)
 class Server:
     """A running tritonserver, and a thread that keeps its models alive."""
 
-    def __init__(self, process: subprocess.Popen[bytes], configs: Iterable[Message], ports: Ports, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], repository: Repository, ports: Ports, log: Path) -> None:
         self.process = process
-        self.processes = Counter({c.name: c.instance_group[0].count for c in configs if c.backend == "python"})
+        self.processes = Counter(
+            {name: model.instances for name, model in repository.models.items() if model.backend == "python"}
+        )
         self.ports = ports
         self.log = log
         self._stopping = threading.Event()
@@ -52,20 +54,20 @@ class Server:
             return False
 
     def wait_until_ready(self, timeout_s: float) -> None:
-        """ServingError where the server ends, or is not ready in time; its log tells why."""
+        """ServingError with the end of the server's log where it ends, or is not ready in time."""
         deadline = time.monotonic() + timeout_s
         while not self.ready():
             if self.process.poll() is not None:
-                raise ServingError(f"tritonserver ended with {self.process.returncode}:\n{self.log_tail()}")
+                raise ServingError(f"tritonserver ended with exit code {self.process.returncode}:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 raise ServingError(f"tritonserver was not ready after {timeout_s:.0f} s:\n{self.log_tail()}")
             time.sleep(0.2)
         self._supervisor.start()
 
     def revive(self) -> None:
-        """Load anew each model of the Python backend whose process has ended, which Triton leaves dead."""
+        """Reload each model of the Python backend of which a process has ended; Triton does not restart it."""
         for model in self.processes - self._alive():
-            logger.warning("a process of model %s has ended; loading it anew", model)
+            logger.warning("a process of model %s has ended; reloading the model", model)
             for verb in ("unload", "load"):
                 request = urllib.request.Request(f"{self.http}/v2/repository/models/{model}/{verb}", method="POST")
                 with urllib.request.urlopen(request, timeout=LOAD_S):
@@ -84,7 +86,7 @@ class Server:
                 self.revive()
             except (OSError, psutil.Error) as error:
                 if not self._stopping.is_set():
-                    logger.warning("a model could not be loaded anew (%s); trying again", error)
+                    logger.warning("a model could not be reloaded (%s); trying again", error)
 
     def log_tail(self, lines: int = 15) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
@@ -107,7 +109,7 @@ def running_server(
     log: Path | None = None,
     timeout_s: float = 300,
     tritonserver: Path | None = None,
-) -> Iterator[Server]:
+) -> Generator[Server]:
     """Serve a model repository; ready when the block begins, stopped when it ends.
 
     Args:
@@ -119,17 +121,16 @@ def running_server(
             (:func:`lorair_serving.server.installation.find_tritonserver`).
 
     Raises:
-        RuntimeUnavailableError: there is no tritonserver on this machine.
-        ServingError: a port is taken, or the server does not come up.
+        RuntimeUnavailableError: there is no tritonserver on this machine, or none for this Python version.
+        ServingError: a port is taken, the folder is no model repository, or the server does not start.
     """
     ports.check_free()
     with tempfile.TemporaryDirectory(prefix="lorair-serve-") as scratch:
         log = log or Path(scratch) / "tritonserver.log"
         installation = find_tritonserver(Path(scratch), tritonserver)
-        configs = configs_of(repository)
-        models = [f"--load-model={name}" for name in configs]
+        served = read_repository(repository)
+        models = [f"--load-model={name}" for name in served.models]
         arguments = [f"--model-repository={repository}", "--model-control-mode=explicit", *models, *ports.arguments()]
-        served = ServedModel.from_json(configs[FRONT].parameters[SERVICE].string_value)
         if cache_mib := served.service.cache_mib:
             arguments.append(f"--cache-config=local,size={cache_mib * 2**20}")
         with log.open("wb") as sink:
@@ -140,7 +141,7 @@ def running_server(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        server = Server(process, configs.values(), ports, log)
+        server = Server(process, served, ports, log)
         try:
             server.wait_until_ready(timeout_s)
             yield server

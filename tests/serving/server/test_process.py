@@ -3,8 +3,6 @@
 import asyncio
 import io
 import json
-import subprocess
-import sys
 import time
 import urllib.request
 from dataclasses import replace
@@ -15,7 +13,8 @@ import pytest
 import torch
 from lorair_serving.client.client import AsyncClient, Client
 from lorair_serving.client.runtime import TritonRuntime
-from lorair_serving.errors import ServingError
+from lorair_serving.errors import ErrorCode, ServingError
+from lorair_serving.load import LoadRecord
 from lorair_serving.repository.config import RESTORER
 from lorair_serving.repository.writing import write_repository
 from lorair_serving.server.ports import Ports
@@ -91,32 +90,32 @@ def test_file_comes_back_as_a_file(client, expected):
 def test_images_in_flight_share_batches(address, expected):
     async def restore_all():
         async with AsyncClient(address) as client:
-            before = await client.statistics(RESTORER)
+            before = await client.counters(RESTORER)
             answers = await asyncio.gather(*(client.restore(image) for image in IN_FLIGHT))
-            return answers, before, await client.statistics(RESTORER)
+            return answers, (await client.counters(RESTORER)).since(before)
 
-    answers, before, after = asyncio.run(restore_all())
+    answers, counted = asyncio.run(restore_all())
     assert all(np.array_equal(answer.image, expected(image)) for answer, image in zip(answers, IN_FLIGHT, strict=True))
-    tiles = after.inference_count - before.inference_count
-    assert tiles == 5 * 2 + 3 * 4  # two columns of tiles; up to 64 rows one row of them, above two
-    assert after.execution_count - before.execution_count < tiles
+    assert counted.inferences == 5 * 2 + 3 * 4  # two columns of tiles; up to 64 rows one row of them, above two
+    assert counted.executions < counted.inferences
 
 
 @pytest.mark.parametrize(
-    ("image", "degradation", "words"),
+    ("image", "degradation", "code", "words"),
     [
-        (b"", None, "empty"),
-        (b"no image", None, "not a readable"),
-        (png(IMAGE)[:500], None, "damaged"),
-        (png(np.zeros((4000, 4000), np.uint8)), None, "4000 x 4000 pixels"),
-        (np.zeros((1000, 1000, 3), np.uint8), None, "1000 x 1000 pixels"),
-        (np.zeros((4, 4, 6), np.uint8), None, "1 to 4 channels"),
-        (IMAGE, "fog", "choose one of noise, rain, haze"),
+        (b"", None, ErrorCode.INVALID_IMAGE, "empty"),
+        (b"no image", None, ErrorCode.INVALID_IMAGE, "not a readable"),
+        (png(IMAGE)[:500], None, ErrorCode.INVALID_IMAGE, "damaged"),
+        (png(np.zeros((4000, 4000), np.uint8)), None, ErrorCode.INVALID_IMAGE, "4000 x 4000 pixels"),
+        (np.zeros((1000, 1000, 3), np.uint8), None, ErrorCode.INVALID_REQUEST, "1000 x 1000 pixels"),
+        (np.zeros((4, 4, 6), np.uint8), None, ErrorCode.INVALID_REQUEST, "1 to 4 channels"),
+        (IMAGE, "fog", ErrorCode.INVALID_REQUEST, "unknown degradation 'fog'; choose one of noise, rain, haze"),
     ],
 )
-def test_bad_request_is_answered_with_its_reason(client, image, degradation, words):
-    with pytest.raises(ServingError, match=words):
+def test_bad_request_is_answered_with_its_reason(client, image, degradation, code, words):
+    with pytest.raises(ServingError, match=words) as rejected:
         client.restore(image, degradation)
+    assert rejected.value.code is code
 
 
 def test_http_as_it_is(server, expected):
@@ -140,7 +139,21 @@ def test_http_as_it_is(server, expected):
         assert np.array_equal(np.asarray(image), expected(IMAGE))
 
 
-def test_too_many_are_refused_and_the_same_tiles_are_not_restored_again(served_checkpoint, tmp_path):
+def test_more_images_than_the_queue_holds_are_rejected_at_once(address):
+    async def restore_many():
+        async with AsyncClient(address) as client:
+            images = np.random.default_rng(0).integers(0, 256, (24, 300, 300, 3), np.uint8)
+            return await asyncio.gather(*(client.restore(image) for image in images), return_exceptions=True)
+
+    answers = asyncio.run(restore_many())
+    rejected = [answer for answer in answers if isinstance(answer, Exception)]
+    assert 0 < len(rejected) <= 24 - SERVICE.workers - SERVICE.max_waiting
+    assert all(isinstance(error, ServingError) and error.code is ErrorCode.QUEUE_FULL for error in rejected), rejected
+    assert "request queue full (8); retry later" in str(rejected[0])
+
+
+@pytest.mark.full
+def test_images_wait_no_longer_than_allowed_and_equal_tiles_are_restored_once(served_checkpoint, can_serve, tmp_path):
     service = replace(SERVICE, workers=1, max_waiting=2, max_wait_s=0.05, cache_mib=16)
     write_repository(str(served_checkpoint), tmp_path / "repository", service)
 
@@ -148,18 +161,16 @@ def test_too_many_are_refused_and_the_same_tiles_are_not_restored_again(served_c
         async with AsyncClient(address) as client:
             images = np.random.default_rng(0).integers(0, 256, (6, 600, 600, 3), np.uint8)
             answers = await asyncio.gather(*(client.restore(image) for image in images), return_exceptions=True)
-            before = await client.statistics(RESTORER)
+            before = await client.counters(RESTORER)
             again = [(await client.restore(np.zeros((600, 600, 3), np.uint8))).image for _ in range(2)]
-            return answers, again, before, await client.statistics(RESTORER)
+            return answers, again, (await client.counters(RESTORER)).since(before)
 
     with running_server(tmp_path / "repository", Ports.free()) as server:
-        answers, again, before, after = asyncio.run(restore_many(f"127.0.0.1:{server.ports.grpc}"))
-    refused = [str(answer) for answer in answers if isinstance(answer, ServingError)]
-    assert any("2 images wait" in error for error in refused)
-    assert any("the image has waited" in error for error in refused)
-    assert all("come back later" in error and "no connection" not in error for error in refused)
+        answers, again, counted = asyncio.run(restore_many(f"127.0.0.1:{server.ports.grpc}"))
+    rejected = {answer.code for answer in answers if isinstance(answer, ServingError)}
+    assert rejected == {ErrorCode.QUEUE_FULL, ErrorCode.QUEUE_TIMEOUT}
     assert np.array_equal(*again)
-    assert after.inference_stats.cache_hit.count - before.inference_stats.cache_hit.count >= 169  # tiles of an image
+    assert counted.cache_hits >= 169  # tiles of an image
 
 
 def test_client_that_gives_up_costs_nothing_more(address):
@@ -172,6 +183,11 @@ def test_client_that_gives_up_costs_nothing_more(address):
 
 def test_taken_port_is_one_clear_error(server, tmp_path):
     with pytest.raises(ServingError, match="choose another --http-port"), running_server(tmp_path, server.ports):
+        pass
+
+
+def test_folder_that_is_no_repository_is_one_clear_error(can_serve, tmp_path):
+    with pytest.raises(ServingError, match="lorair-serve repo -o"), running_server(tmp_path, Ports.free()):
         pass
 
 
@@ -188,33 +204,28 @@ def test_runtime_is_opened_by_address(address, expected):
         assert np.array_equal(restored, expected(IMAGE, degradation))
 
 
-def test_commands_restore_and_load(address, tmp_path, run_command, capsys):
+def test_commands_restore_and_load(address, tmp_path, run_command, read_json, capsys):
     (tmp_path / "photo.png").write_bytes(png(IMAGE))
-
-    def run(*arguments):
-        return run_command("lorair-serve", *arguments), capsys.readouterr()
-
-    code, printed = run("restore", tmp_path / "photo.png", "-o", tmp_path / "out", "--url", address)
-    assert code == 0 and (tmp_path / "out" / "photo.png").is_file(), printed.err
-    load = ["load", "--url", address, "--seconds", 2, "--clients", 4, "--size", "64x96", "-o", tmp_path / "load"]
-    code, printed = run(*load)
-    assert code == 0 and "4 clients" in printed.out and "restorer:" in printed.out, printed
-    record = json.loads((tmp_path / "load" / "load.json").read_text())
+    model = f"triton://{address}/lorair"
+    assert run_command("lorair", "restore", tmp_path / "photo.png", "-o", tmp_path / "out", "--model", model) == 0
+    assert (tmp_path / "out" / "photo.png").is_file(), capsys.readouterr().err
+    load = ["lorair-serve", "load", "--url", address, "--size", "64x96"]
+    assert run_command(*load, "--seconds", 2, "--clients", 4, "-o", tmp_path / "load") == 0
+    printed = capsys.readouterr().out
+    assert "4 clients" in printed and "restorer:" in printed
+    record = read_json(LoadRecord, (tmp_path / "load" / "load.json").read_text())
     answered = len(record["outcomes"])
     assert answered > 4 and record["errors"] == {}
     assert record["server"]["lorair"]["inferences"] == answered
     assert record["server"]["restorer"]["inferences"] == 2 * answered
     assert sum(int(size) * count for size, count in record["server"]["restorer"]["batch_sizes"].items()) == 2 * answered
-    code, printed = run("load", "--url", address, "--seconds", 1, "--rate", 5, "--size", "64x64")
-    assert code == 0 and "5 images a second asked" in printed.out
+    assert run_command(*load, "--seconds", 1, "--rate", 5, "--json") == 0
+    assert read_json(LoadRecord, capsys.readouterr().out)["load"]["rate"] == 5
 
 
 def test_model_killed_under_load_comes_back(server, address):
-    """Only requests in flight fail, each with an error, and it answers again within ten seconds, or where a process
-    takes seconds to load the model, all cores its own, within four times that."""
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import lorair; lorair.load()"], check=True)
-    allowed = max(10, 4 * (time.monotonic() - began))
+    """Only requests in flight fail, each with an error, and it answers again within a minute, of which loading the
+    model takes ten seconds where all cores are its own."""
     killed: list[float] = []
     answered: list[float] = []
 
@@ -230,7 +241,7 @@ def test_model_killed_under_load_comes_back(server, address):
                         assert killed
                         await asyncio.sleep(0.1)
 
-            senders = [asyncio.ensure_future(send(time.monotonic() + 3 * allowed)) for _ in range(6)]
+            senders = [asyncio.ensure_future(send(time.monotonic() + 60)) for _ in range(6)]
             await asyncio.sleep(1)
             killed.append(time.monotonic())
             for child in psutil.Process(server.process.pid).children(recursive=True):
@@ -240,4 +251,4 @@ def test_model_killed_under_load_comes_back(server, address):
 
     asyncio.run(load_and_kill())
     assert any(moment < killed[0] for moment in answered)
-    assert min(moment for moment in answered if moment > killed[0] + 1) < killed[0] + allowed
+    assert any(moment > killed[0] + 1 for moment in answered)

@@ -1,4 +1,4 @@
-"""Work that waits for a thread."""
+"""Requests that wait for a thread."""
 
 import itertools
 import logging
@@ -6,33 +6,29 @@ import threading
 from collections.abc import Callable
 from queue import Full, PriorityQueue
 
-from lorair_serving.repository import BUSY
+from lorair_serving.errors import ErrorCode, RequestError
 
 logger = logging.getLogger(__name__)
 
 
-class BusyError(Exception):
-    """More waits than may wait."""
-
-
-class WaitingLine:
+class RequestQueue:
     """Runs work in ``workers`` threads in the order it came, background work after all other.
 
-    At most ``length`` pieces wait; one more is a BusyError.
+    At most ``length`` pieces wait; one more is a RequestError, QUEUE_FULL.
     """
 
     def __init__(self, workers: int, length: int) -> None:
         self.length = length
-        self._waiting: PriorityQueue[tuple[bool, int, Callable[[], None]]] = PriorityQueue(length)
+        self._waiting: PriorityQueue[tuple[bool, int, Callable[[], object]]] = PriorityQueue(length)
         self._number = itertools.count()
         for _ in range(workers):
             threading.Thread(target=self._work, daemon=True).start()
 
-    def put(self, work: Callable[[], None], background: bool = False) -> None:
+    def put(self, work: Callable[[], object], background: bool = False) -> None:
         try:
             self._waiting.put_nowait((background, next(self._number), work))
         except Full:
-            raise BusyError(f"{self.length} images wait, the most that may; {BUSY}") from None
+            raise RequestError(ErrorCode.QUEUE_FULL, f"request queue full ({self.length}); retry later") from None
 
     def _work(self) -> None:
         while True:
@@ -40,4 +36,4 @@ class WaitingLine:
             try:
                 work()
             except Exception:
-                logger.exception("work in the line failed")
+                logger.exception("a request failed unexpectedly")

@@ -3,26 +3,37 @@
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lorair.images import MapTiles, Picture, decode_image, encode_image, picture_from_samples, samples_from_picture
+from lorair.images import (
+    MapTiles,
+    Picture,
+    decode_image,
+    encode_image,
+    picture_from_samples,
+    samples_from_picture,
+    uint8_samples,
+)
 from lorair.inference import Runtime, restore_picture, tensor_from_pixels, usable_tile
 from lorair.model import Routing
 from lorair_serving.repository import Service
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageRequest:
     """One image, as a file's bytes (uint8 [N]) or as pixels (uint8 [H, W, C]), and how to restore it.
 
-    ``degradation`` names what it suffers from; the images of a ``stream`` share one routing for a while; one in the
-    ``background`` waits for all others.
+    ``degradation`` is the one to assume, which skips the router; the images of a ``stream`` share one routing for a
+    while; one in the ``background`` waits for all others.
     """
 
-    encoded: np.ndarray | None = None
-    pixels: np.ndarray | None = None
+    encoded: NDArray[np.uint8] | None = None
+    pixels: NDArray[np.uint8] | None = None
     degradation: str | None = None
     stream: str | None = None
     background: bool = False
@@ -30,25 +41,38 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """A restored image, and what was seen of it: the share of each degradation's expert, by name."""
+    """A restored image, the share of each degradation's expert by name, and the degradation of the largest."""
 
     picture: Picture
     gates: dict[str, float]
     degradation: str
 
-    def encoded(self) -> np.ndarray:
+    def encoded(self) -> NDArray[np.uint8]:
         """A file's bytes, uint8 [N], in the format that the image came in; PNG for pixels."""
         return np.frombuffer(encode_image(self.picture, self.picture.format), np.uint8)
 
-    def pixels(self) -> np.ndarray:
-        """uint8 [H, W, C], with as many channels as the image came with."""
-        return samples_from_picture(self.picture)
+    def pixels(self) -> NDArray[np.uint8]:
+        """uint8 [H, W, C], with as many channels as the image came with; a file of 16 bits by its nearest levels."""
+        return uint8_samples(samples_from_picture(self.picture))
+
+    def outputs(self, names: Collection[str], request: ImageRequest) -> dict[str, NDArray[Any]]:
+        """The outputs of those names; of the two forms of the image, where both are asked for, that of the input."""
+        wanted = set(names)
+        if {"restored_encoded", "restored_pixels"} <= wanted:
+            wanted.remove("restored_encoded" if request.encoded is None else "restored_pixels")
+        make = {
+            "restored_encoded": self.encoded,
+            "restored_pixels": self.pixels,
+            "degradation": lambda: np.array([self.degradation.encode()], object),
+            "gates": lambda: np.array(list(self.gates.values()), np.float32),
+        }
+        return {name: made() for name, made in make.items() if name in wanted}
 
 
-class Front:
-    """Answers requests over a runtime, from as many threads as the runtime can stand.
+class RequestHandler:
+    """Answers requests over a runtime, from as many threads as the runtime supports.
 
-    ``map_tiles`` is that of :func:`lorair.images.tiles.restore_tiled`.
+    ``map_tiles`` is that of :func:`lorair.images.restore_tiled`.
     """
 
     def __init__(self, runtime: Runtime, service: Service, map_tiles: MapTiles = map) -> None:
@@ -75,15 +99,15 @@ class Front:
     def _picture(self, request: ImageRequest) -> Picture:
         limit = self.service
         if (request.encoded is None) == (request.pixels is None):
-            raise ValueError("a request carries either 'encoded', a file's bytes, or 'pixels' [H, W, C]")
+            raise ValueError("a request has either 'encoded', a file's bytes, or 'pixels' [H, W, C]")
         if request.pixels is not None:
             height, width = request.pixels.shape[:2] if request.pixels.ndim == 3 else (0, 0)
             if height * width > limit.max_pixels:
-                raise ValueError(f"{width} x {height} pixels are more than the {limit.max_pixels} of this service")
+                raise ValueError(f"{width} x {height} pixels exceed the limit of {limit.max_pixels}")
             return picture_from_samples(request.pixels)
         assert request.encoded is not None
         if request.encoded.size > limit.max_bytes:
-            raise ValueError(f"{request.encoded.size} bytes are more than the {limit.max_bytes} of this service")
+            raise ValueError(f"{request.encoded.size} bytes exceed the limit of {limit.max_bytes}")
         return decode_image(request.encoded.tobytes(), limit.max_pixels)
 
     def _routing(self, request: ImageRequest, picture: Picture) -> Routing | None:

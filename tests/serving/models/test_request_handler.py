@@ -3,8 +3,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from lorair_serving.models.image_request import Front, ImageRequest
-from lorair_serving.repository.service import Service
+from lorair_serving.models.request_handler import ImageRequest, RequestHandler
+from lorair_serving.repository.settings import Service
 from PIL import Image
 
 from lorair.errors import ImageError
@@ -40,7 +40,7 @@ def encoded(image: np.ndarray, format: str) -> np.ndarray:
 
 
 def test_pixels_are_restored_as_by_the_library(runtime):
-    answer = Front(runtime, SERVICE).answer(ImageRequest(pixels=IMAGE))
+    answer = RequestHandler(runtime, SERVICE).answer(ImageRequest(pixels=IMAGE))
     expected = restore([IMAGE], runtime, tile=64, overlap=16)[0]
     assert np.array_equal(answer.pixels(), expected)
     assert answer.degradation == max(answer.gates, key=lambda name: answer.gates[name])
@@ -48,32 +48,32 @@ def test_pixels_are_restored_as_by_the_library(runtime):
 
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "JPEG"])
 def test_file_comes_back_in_its_format(runtime, format):
-    answer = Front(runtime, SERVICE).answer(ImageRequest(encoded=encoded(IMAGE, format)))
+    answer = RequestHandler(runtime, SERVICE).answer(ImageRequest(encoded=encoded(IMAGE, format)))
     with Image.open(io.BytesIO(answer.encoded().tobytes())) as image:
         assert (image.format, image.size) == (format, (100, 80))
 
 
 def test_gray_and_alpha_stay(runtime):
     gray_alpha = np.random.default_rng(0).integers(0, 256, (20, 30, 2), np.uint8)
-    restored = Front(runtime, SERVICE).answer(ImageRequest(pixels=gray_alpha)).pixels()
+    restored = RequestHandler(runtime, SERVICE).answer(ImageRequest(pixels=gray_alpha)).pixels()
     assert restored.shape == gray_alpha.shape and np.array_equal(restored[..., 1], gray_alpha[..., 1])
 
 
 def test_named_degradation_needs_no_router(runtime):
-    answer = Front(runtime, SERVICE).answer(ImageRequest(pixels=IMAGE, degradation="haze"))
+    answer = RequestHandler(runtime, SERVICE).answer(ImageRequest(pixels=IMAGE, degradation="haze"))
     assert runtime.routed == 0 and answer.degradation == "haze"
 
 
 def test_stream_is_routed_once_until_refreshed(runtime):
-    front = Front(runtime, SERVICE)
+    handler = RequestHandler(runtime, SERVICE)
     for _ in range(3):
-        front.answer(ImageRequest(pixels=IMAGE, stream="door"))
+        handler.answer(ImageRequest(pixels=IMAGE, stream="door"))
     assert runtime.routed == 1
-    front.answer(ImageRequest(pixels=IMAGE, stream="yard"))
-    front.answer(ImageRequest(pixels=IMAGE, stream="roof"))
-    front.answer(ImageRequest(pixels=IMAGE, stream="door"))  # forgotten: two streams are kept
+    handler.answer(ImageRequest(pixels=IMAGE, stream="yard"))
+    handler.answer(ImageRequest(pixels=IMAGE, stream="roof"))
+    handler.answer(ImageRequest(pixels=IMAGE, stream="door"))  # forgotten: two streams are kept
     assert runtime.routed == 4
-    anew = Front(runtime, Service(tile=64, refresh_s=0))
+    anew = RequestHandler(runtime, Service(tile=64, refresh_s=0))
     for _ in range(2):
         anew.answer(ImageRequest(pixels=IMAGE, stream="door"))
     assert runtime.routed == 6
@@ -96,7 +96,7 @@ def test_stream_is_routed_once_until_refreshed(runtime):
         (ImageRequest(encoded=encoded(np.zeros((5000, 5000), np.uint8), "PNG")), ImageError, "5000 x 5000 pixels"),
     ],
 )
-def test_what_it_refuses(runtime, image_request, error, words):
+def test_what_it_rejects(runtime, image_request, error, words):
     with pytest.raises(error, match=words):
-        Front(runtime, SERVICE).answer(image_request)
+        RequestHandler(runtime, SERVICE).answer(image_request)
     assert runtime.routed == 0
