@@ -1,7 +1,8 @@
 """Schemas of what --json prints: a validator takes what a command prints and rejects what it would not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
@@ -124,3 +125,14 @@ def test_the_reference_names_every_field_and_what_it_means():
     assert "| `psnr_db` | number or null | absent where nothing was measured. |" in page
     assert "| `gates` | object of number |  |" in page
     assert "| `training` | object of any |  |" in page
+
+
+def test_an_enumeration_is_its_values(capsys, read_json):
+    class Role(StrEnum):
+        FIRST = "first"
+        LAST = "last"
+
+    record = make_dataclass("Holder", [("role", Role)])
+    print_json(record(Role.LAST))
+    assert read_json(record, capsys.readouterr().out) == {"role": "last"}
+    assert not jsonschema.Draft202012Validator(schema_of(record)).is_valid({"role": "middle"})
