@@ -2,11 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import torch
 from torch import Tensor
@@ -14,6 +14,15 @@ from torch import Tensor
 from lorair_export.graph import CPU
 from lorair_export.runtimes.onnx_bundle import PARTS
 from lorair_export.runtimes.onnxruntime import OnnxRuntime, session_of
+
+
+class Event(TypedDict):
+    """A line of ONNX Runtime's profile; times in microseconds."""
+
+    name: str
+    ts: int
+    dur: int
+    cat: NotRequired[str]
 
 
 def graph_part_times(target: str, runtime: OnnxRuntime, images: Tensor, calls: int) -> dict[str, float]:
@@ -39,13 +48,13 @@ def graph_part_times(target: str, runtime: OnnxRuntime, images: Tensor, calls: i
         profiled.sessions = {graph.name: session}
         for _ in range(1 + calls):
             profiled.restore(images, None)
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        events: list[Event] = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     runs = sum(event["name"] == "model_run" for event in events)
     spent = milliseconds_by_part(events, skip_runs=runs // (1 + calls))
     return {f"{part}_ms": spent[part] / calls for part in PARTS} if set(spent) == set(PARTS) else {}
 
 
-def milliseconds_by_part(events: Sequence[Mapping[str, Any]], skip_runs: int) -> dict[str, float]:
+def milliseconds_by_part(events: Sequence[Event], skip_runs: int) -> dict[str, float]:
     """Time of the nodes by the first word of their names, ``router/...`` or ``restorer/...``, in all runs but the
     first ``skip_runs``. A node that ONNX Runtime added counts with the one before it."""
     ordered = sorted(events, key=lambda event: event["ts"])
@@ -57,5 +66,5 @@ def milliseconds_by_part(events: Sequence[Mapping[str, Any]], skip_runs: int) ->
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time") and event["ts"] >= start:
             word = event["name"].partition("/")[0]
             part = word if word in PARTS else part
-            spent[part] += event["dur"] / 1000
-    return dict(spent)
+            spent[part] += event["dur"]
+    return {name: microseconds / 1000 for name, microseconds in spent.items()}

@@ -1,4 +1,4 @@
-"""A bundle as a runtime: the same images as torch, and clear words where it cannot."""
+"""A bundle as a runtime: the same images as torch, and an error with a way out where it cannot."""
 
 import shutil
 import sys
@@ -22,7 +22,7 @@ def runtime(exported):
     return OnnxRuntime.open(str(exported.folder), "cpu")
 
 
-def test_is_a_runtime_that_tells_what_it_takes(runtime):
+def test_is_a_runtime_that_says_what_it_takes(runtime):
     assert isinstance(runtime, Runtime)
     assert (runtime.name, runtime.degradations, runtime.size_range) == ("onnx", ("noise", "rain", "haze"), (16, 160))
     assert runtime.route(torch.rand(1, 3, 32, 32)) is None
@@ -66,13 +66,13 @@ def test_a_graph_without_its_manifest_is_not_opened(exported, tmp_path):
 
 
 @pytest.mark.parametrize("size", [(15, 32), (32, 15), (161, 32), (32, 4000)])
-def test_sizes_out_of_range_are_refused(runtime, size):
+def test_sizes_out_of_range_are_rejected(runtime, size):
     with pytest.raises(ValueError, match=rf"16 to 160 pixels, got {size[0]}x{size[1]}"):
         runtime.restore(torch.rand(1, 3, *size), None)
 
 
 @pytest.mark.parametrize("images", [torch.rand(3, 32, 32), torch.rand(1, 1, 32, 32), torch.rand(1, 3, 32, 32).double()])
-def test_other_tensors_are_refused(runtime, images):
+def test_other_tensors_are_rejected(runtime, images):
     with pytest.raises(ValueError, match="float32"):
         runtime.restore(images, None)
 
@@ -86,7 +86,7 @@ def test_it_routes_by_itself(runtime):
 
 
 def test_a_gpu_that_is_not_got_is_an_error(exported, monkeypatch):
-    """ONNX Runtime falls back to the CPU without a word, so the session itself must tell."""
+    """ONNX Runtime falls back to the CPU without a warning, so the session is asked what it runs on."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda session: ["CPUExecutionProvider"])
     with pytest.raises(RuntimeUnavailableError, match="--device cpu") as caught:
@@ -100,7 +100,7 @@ def test_a_missing_package_names_the_extra(exported, monkeypatch):
         OnnxRuntime.open(str(exported.folder), "cpu")
 
 
-def test_a_graph_that_onnx_runtime_refuses_is_one_sentence(tmp_path):
+def test_a_graph_that_onnx_runtime_rejects_is_one_sentence(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(
         ExportError, match=r"^ours: ONNX Runtime \S+ by CPUExecutionProvider refuses this graph: .*"

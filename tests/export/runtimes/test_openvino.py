@@ -13,11 +13,17 @@ from lorair_export.bundle.parity import TOLERANCES, check, compare, psnr_db
 from lorair_export.errors import ExportError
 from lorair_export.runtimes.openvino import OpenVinoRuntime
 from lorair_export.runtimes.openvino_graph import parts_of
+from onnx import TensorProto, helper
 
 from lorair.errors import RuntimeUnavailableError
 from lorair.inference.runtime import Runtime, open_runtime
 from lorair.inference.torch_runtime import TorchRuntime
 from lorair.photographs import examples
+
+
+@pytest.fixture(scope="module", params=["merged", pytest.param("low-rank", marks=pytest.mark.full)])
+def exported(request, form_of):
+    return form_of(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +63,12 @@ def test_bfloat16_is_taken_where_the_processor_has_it(exported):
     torch.testing.assert_close(gates, expected_gates, rtol=0, atol=1e-5)
 
 
-def test_bfloat16_is_refused_where_the_processor_lacks_it(exported, monkeypatch):
+def test_bfloat16_is_unavailable_where_the_processor_lacks_it(exported, monkeypatch):
     facts = {"OPTIMIZATION_CAPABILITIES": ["FP32", "INT8"], "FULL_DEVICE_NAME": "an old processor"}
     monkeypatch.setattr(openvino, "Core", lambda: SimpleNamespace(get_property=lambda device, name: facts[name]))
-    with pytest.raises(RuntimeUnavailableError, match="an old processor has neither; use openvino:") as refused:
+    with pytest.raises(RuntimeUnavailableError, match="an old processor has neither; use openvino:") as rejected:
         OpenVinoRuntime.open(f"openvino-bf16:{exported.folder}")
-    assert refused.value.exit_code == 3
+    assert rejected.value.exit_code == 3
 
 
 def test_a_graph_cut_after_its_router_computes_the_same(exported):
@@ -83,7 +89,7 @@ def test_a_graph_cut_after_its_router_computes_the_same(exported):
         torch.testing.assert_close(torch.from_numpy(known[name]), torch.from_numpy(right), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", ["split", "pinned"])
+@pytest.mark.parametrize("form", ["pinned", pytest.param("split", marks=pytest.mark.full)])
 def test_other_forms_of_routing_restore_what_torch_restores(form_of, form):
     bundle = form_of(form)
     reference = TorchRuntime(bundle.model)
@@ -94,14 +100,12 @@ def test_other_forms_of_routing_restore_what_torch_restores(form_of, form):
     torch.testing.assert_close(gates, expected_gates, rtol=0, atol=1e-4)
 
 
-def test_of_graphs_apart_only_the_restorer_is_rounded(form_of):
-    split, pinned = form_of("split").folder, form_of("pinned").folder
-    graphs = [onnx.load(path) for path in (split / "router.onnx", split / "restorer.onnx", pinned / "model.onnx")]
-    assert [parts_of(graph) for graph in graphs] == [
-        [(graphs[0], "f32")],
-        [(graphs[1], "bf16")],
-        [(graphs[2], "bf16")],
-    ]
+@pytest.mark.parametrize(("part", "hint"), [("router", "f32"), ("restorer", "bf16")])
+def test_of_graphs_apart_only_the_restorer_is_rounded(part, hint):
+    image, output = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("image", "output"))
+    node = helper.make_node("Relu", ["image"], ["output"], name=f"{part}/relu")
+    graph = helper.make_model(helper.make_graph([node], part, [image], [output]))
+    assert parts_of(graph) == [(graph, hint)]
 
 
 def test_accepts_only_its_own_scheme():
@@ -109,7 +113,7 @@ def test_accepts_only_its_own_scheme():
     assert not any(map(OpenVinoRuntime.accepts, ("bundle", "openvino", "openvino/model.onnx", "triton://host/name")))
 
 
-def test_a_gpu_or_a_folder_without_a_bundle_is_refused(exported, tmp_path, monkeypatch):
+def test_a_gpu_or_a_folder_without_a_bundle_is_rejected(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(RuntimeUnavailableError, match="on the CPU and not on cuda"):
         OpenVinoRuntime.open(f"openvino:{exported.folder}", "cuda")
@@ -117,11 +121,11 @@ def test_a_gpu_or_a_folder_without_a_bundle_is_refused(exported, tmp_path, monke
         OpenVinoRuntime.open(f"openvino:{tmp_path}")
 
 
-def test_a_graph_that_openvino_refuses_is_one_sentence(exported, monkeypatch):
-    def refuse(core, model, device, options):
+def test_a_graph_that_openvino_rejects_is_one_sentence(exported, monkeypatch):
+    def reject(core, model, device, options):
         raise RuntimeError("Check failed at src/graph.cpp:1:\n  no memory for it\n")
 
-    monkeypatch.setattr(openvino.Core, "compile_model", refuse)
+    monkeypatch.setattr(openvino.Core, "compile_model", reject)
     with pytest.raises(RuntimeUnavailableError, match=r"^OpenVINO cannot run .*\.onnx: no memory for it; try "):
         OpenVinoRuntime.open(f"openvino:{exported.folder}")
 
@@ -132,7 +136,7 @@ def test_a_missing_package_names_the_extra(exported, monkeypatch):
         OpenVinoRuntime.open(f"openvino:{exported.folder}")
 
 
-def test_a_report_names_the_runtime_that_was_asked_for():
+def test_a_report_names_the_runtime_of_each_model():
     models = ("runs/best.pt", "openvino-bf16:demo/bundle", "published:best.pt", "triton://host:8001/lorair")
     assert [label(model) for model in models] == [
         "best.pt",

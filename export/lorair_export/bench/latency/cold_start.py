@@ -1,4 +1,4 @@
-"""What only a fresh process tells of a model: its start, and the most memory it holds."""
+"""What only a fresh process shows of a model: its start, and the most memory it holds."""
 
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
