@@ -29,9 +29,9 @@ from lorair_export.tensorrt import (
     PORTABLE,
     EngineSpec,
     Flavour,
+    check_buildable,
     checked_targets,
     engine_from_onnx,
-    refuse_unbuildable,
     takes_gpu,
 )
 
@@ -121,7 +121,7 @@ def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progr
     """Build an engine of each graph into its bundle; from then on the bundle is the engines'.
 
     Raises:
-        BuildError: see :func:`refuse_unbuildable` and :func:`engine_from_onnx`.
+        BuildError: see :func:`check_buildable` and :func:`engine_from_onnx`.
         RuntimeUnavailableError: classic TensorRT without a GPU.
     """
     manifest = read_bundle(folder)
@@ -129,7 +129,7 @@ def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progr
     targets = checked_targets(flavour, spec.compute_capabilities, spec.precision) or able_here(manifest.precision)
     began = perf_counter()
     for graph in manifest.graphs:
-        refuse_unbuildable(folder / graph.file)
+        check_buildable(folder / graph.file)
     graphs = tuple(_built(folder, graph, manifest, flavour, spec, targets, progress) for graph in manifest.graphs)
     manifest = replace(
         manifest,

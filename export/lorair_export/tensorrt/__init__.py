@@ -6,7 +6,7 @@ from lorair_export.tensorrt.compatibility import takes_gpu, takes_version
 from lorair_export.tensorrt.engine import LoadedEngine
 from lorair_export.tensorrt.engine_spec import PORTABLE, EngineSpec, check_spec, checked_targets
 from lorair_export.tensorrt.flavour import Flavour, find_tensorrt
-from lorair_export.tensorrt.lint import Finding, lint, read_graph, refuse_unbuildable
+from lorair_export.tensorrt.lint import Finding, check_buildable, lint, read_graph
 from lorair_export.tensorrt.loading import deserialized
 from lorair_export.tensorrt.options import AMPERE, EngineOptions
 
@@ -20,6 +20,7 @@ __all__ = [
     "Flavour",
     "LoadedEngine",
     "Module",
+    "check_buildable",
     "check_spec",
     "checked_targets",
     "deserialized",
@@ -27,7 +28,6 @@ __all__ = [
     "find_tensorrt",
     "lint",
     "read_graph",
-    "refuse_unbuildable",
     "takes_gpu",
     "takes_version",
 ]

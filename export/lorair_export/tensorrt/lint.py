@@ -57,7 +57,7 @@ def read_graph(path: Path) -> "onnx_ir.Model":
         raise ExportError(f"{path}: not an ONNX file ({error})") from error
 
 
-def refuse_unbuildable(path: Path) -> None:
+def check_buildable(path: Path) -> None:
     """Warn of what TensorRT computes badly; BuildError names every node that it rejects."""
     findings = lint(path)
     for finding in findings:
