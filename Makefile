@@ -36,6 +36,7 @@ check: $(READY)
 
 # The commands' pages are made of their own help.
 docs: $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/typer lorair.cli utils docs --name lorair --output docs/reference/lorair.md
 	$(BIN)/typer lorair_export.cli utils docs --name lorair-export --output docs/reference/lorair-export.md
 	$(BIN)/typer lorair_export.cli.bench utils docs --name lorair-bench --output docs/reference/lorair-bench.md
