@@ -54,8 +54,12 @@ def test_the_page_is_current():
     assert PAGE.read_text() == page(), "write it again: python tests/test_json_reference.py"
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.xfail(reason="records of some commands are still to be written", strict=False)
+UNFINISHED = pytest.mark.xfail(reason="records of onnx, trt and verify are still to be written", strict=False)
+
+
+@pytest.mark.parametrize(
+    "program", ["lorair", pytest.param("lorair-export", marks=UNFINISHED), "lorair-bench", "lorair-serve"]
+)
 def test_every_command_that_prints_json_has_a_record(program):
     app = import_module(PROGRAMS[program]).app
     assert isinstance(app, typer.Typer)
