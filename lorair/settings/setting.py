@@ -45,8 +45,8 @@ class Source:
             it is not of this source; the pattern's named groups give the clean file's path.
         clean: format strings over those groups; the first that names a file is taken, so that one clean image may
             serve many degraded ones. With `synthesis` they are globs, and there are no degraded files.
-        listed: a text file; where it is given, the source has the paths on its lines alone, written as `pattern`
-            sees them.
+        listed: a text file; where it is given, the source has only the paths on its lines, written as `pattern`
+            matches them.
         paths: how well the folders are known.
         protocol: of the metrics, where it is not the setting's.
     """

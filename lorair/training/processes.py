@@ -54,7 +54,7 @@ class Processes:
         return values.cpu()
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Return when all processes have called this."""
         if self.count > 1:
             dist.barrier()
 

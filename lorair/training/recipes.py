@@ -20,7 +20,7 @@ class StageRecipe:
     `batch_size` images make a step, over all processes; `tasks` degradations share it, None for all of them. `trained`
     names the parameters of the stage: of the router its head or all of it, of the restorer in fine-tuning its experts
     or all of it. `gates` says whether the router's experts take part in restoring, or none. `crop` is the side of the
-    centre that the restorer learns from, None for all of an image, while the router sees all of it. `gamma` varies the
+    centre that the restorer learns from, None for all of an image, while the router is given all of it. `gamma` varies the
     exposure of photographs that are degraded in training; pairs of files keep theirs. `gradient_clip` bounds the
     gradient's norm.
 

@@ -74,7 +74,7 @@ def photograph(noise) -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def photograph_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two small photographs, so to speak: smooth waves in three colours, 48x64."""
+    """Two stand-ins for photographs: smooth waves in three colours, 48x64."""
     folder = tmp_path_factory.mktemp("photographs")
     y, x = np.mgrid[0:48, 0:64]
     for index in range(2):

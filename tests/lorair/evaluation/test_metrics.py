@@ -212,7 +212,7 @@ def lpips_weights(tmp_path_factory):
 
 
 def expected_lpips(folder, restored, clean):
-    """LPIPS in float64 from the weights alone: convolutions, ReLUs and poolings of AlexNet, one by one."""
+    """LPIPS in float64 from nothing but the weights: convolutions, ReLUs and poolings of AlexNet, one by one."""
     weights = {name: w.double() for name, w in torch.load(folder / BACKBONE, weights_only=True).items()}
     heads = list(torch.load(folder / HEADS, weights_only=True).values())
 
