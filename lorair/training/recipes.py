@@ -17,17 +17,26 @@ ORDER: Final[tuple[StageName, ...]] = ("router", "pretrain", "finetune")
 class StageRecipe:
     """One stage's optimisation: AdamW under a cosine learning rate.
 
-    `batch_size` images make a step, over all processes; `tasks` degradations share it, None for all of them. `trained`
-    names the parameters of the stage: of the router its head or all of it, of the restorer in fine-tuning its experts
-    or all of it. `gates` says whether the router's experts take part in restoring, or none. `crop` is the side of the
-    centre that the restorer learns from, None for all of an image, while the router is given all of it. `gamma` varies the
-    exposure of photographs that are degraded in training; pairs of files keep theirs. `gradient_clip` bounds the
-    gradient's norm.
-
-    `precision` other than fp32 runs what is trained under autocast, fp16 with a scaled loss; `routing` is the precision
-    of the frozen router that steers the restorer. `ema` is the decay of an exponential moving average of the weights,
-    which then is what is validated and kept, None for the weights themselves. Every `validate_every` steps the model
-    is validated and the state of the run saved.
+    Attributes:
+        steps: of the optimiser.
+        batch_size: images of a step, over all processes.
+        shapes: of the crops.
+        learning_rate: after the warm-up.
+        final_learning_rate: at the last step.
+        trained: of the router its head or all of it; of the restorer in fine-tuning its experts or all of it.
+        gates: whether the router's experts take part in restoring, or none.
+        crop: side of the centre that the restorer learns from, None for the whole crop; the router is given all of it.
+        gamma: varies the exposure of photographs that are degraded in training; pairs of files keep theirs.
+        warmup: steps of a learning rate that rises from zero.
+        betas: of AdamW.
+        weight_decay: of AdamW.
+        gradient_clip: bound of the gradient's norm, None for no bound.
+        tasks: degradations that share a batch, None for all of them.
+        precision: other than fp32, what is trained runs under autocast; fp16 with a scaled loss.
+        routing: precision of the frozen router that steers the restorer.
+        ema: decay of an exponential moving average of the weights, which then is what is validated and kept; None
+            for the weights themselves.
+        validate_every: steps between validations, at which the state of the run is saved too.
     """
 
     steps: int
