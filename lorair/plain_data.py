@@ -64,6 +64,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401 (a type hi
         return hint(value)
     item, origin = get_args(hint), get_origin(hint)
     if origin is tuple and isinstance(value, list | tuple):
+        if item[-1] is not Ellipsis and len(item) != len(value):
+            raise ValueError(f"{where} must have {len(item)} entries; got {len(value)}")
         return tuple(_value(item[0], entry, f"{where}[{i}]") for i, entry in enumerate(value))
     if origin is Mapping and isinstance(value, Mapping):
         return {key: _value(item[1], entry, f"{where}.{key}") for key, entry in value.items()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from lorair_export.bundle.manifest import Manifest
+from lorair_export.bundle import Manifest
 from lorair_export.pipeline.onnx import bundle_from_checkpoint
 from lorair_export.quantization.bundle_precision import bundle_in_8_bits
 from lorair_export.quantization.calibration import Calibration

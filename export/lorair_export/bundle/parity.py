@@ -21,9 +21,12 @@ ADVICE = "nothing was written. Try --precision fp32 or another --lowering, and r
 
 @dataclass(frozen=True)
 class Tolerance:
-    """The least PSNR in dB, how far a value of a pixel may be off in levels of 255, and how far a gate.
+    """What a comparison must keep to. PSNR sees what is wrong everywhere, levels what is wrong in one place.
 
-    PSNR sees what is wrong everywhere, levels what is wrong in one place. 8 bits leave single values far off.
+    Attributes:
+        psnr_db: the least, over a batch.
+        levels: how far a value of a pixel may be off, in levels of 255; 8 bits leave single values far off.
+        gates: how far a gate may be off.
     """
 
     psnr_db: float
@@ -42,11 +45,16 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class ParityRecord:
-    """One batch restored by both.
+    """One batch of photographs restored by both.
 
-    ``psnr_db`` is of the float outputs over the batch (200 where they are equal), ``max_levels`` the largest
-    difference in 1/255, ``gates_difference`` the largest of a gate; ``finite`` is False where the artefact
-    gave a NaN or an infinity.
+    Attributes:
+        photographs: the names of their files.
+        height: of the images in pixels.
+        width: of the images in pixels.
+        psnr_db: of the float outputs over the batch; 200 where they are equal.
+        max_levels: the largest difference of a value, in levels of 255.
+        gates_difference: the largest difference of a gate.
+        finite: false where the artefact gave a NaN or an infinity.
     """
 
     photographs: tuple[str, ...]
@@ -90,8 +98,8 @@ def compare(
 
 
 def tolerance_for(precision: str, io: str = "float32") -> Tolerance:
-    """What is asked of a precision; of images in whole levels (``io`` uint8) at most ``EIGHT_BIT_DB``, for they are
-    59 dB from what was rounded, in the mean."""
+    """What a precision must keep to. Images in whole levels (``io`` uint8) need at most ``EIGHT_BIT_DB``, as rounding
+    by itself leaves 59 dB in the mean."""
     tolerance = TOLERANCES[precision]
     return replace(tolerance, psnr_db=min(tolerance.psnr_db, EIGHT_BIT_DB)) if io == "uint8" else tolerance
 
@@ -104,11 +112,11 @@ def check(records: Sequence[ParityRecord], precision: str, io: str = "float32", 
         if record.finite and alike and record.gates_difference <= tolerance.gates:
             continue
         finding = (
-            f"{record.psnr_db:.1f} dB (at least {tolerance.psnr_db:g} asked), {record.max_levels:.1f} of 255 levels "
+            f"{record.psnr_db:.1f} dB (at least {tolerance.psnr_db:g} required), {record.max_levels:.1f} of 255 levels "
             f"(at most {tolerance.levels:g}), gates off by {record.gates_difference:.1e} (at most {tolerance.gates:g})"
         )
         raise ParityError(
-            f"parity missed at {record.height}x{record.width} on {', '.join(record.photographs)}: "
+            f"accuracy check failed at {record.height}x{record.width} on {', '.join(record.photographs)}: "
             f"{finding if record.finite else 'the output holds NaN or infinity'}; {advice}"
         )
 

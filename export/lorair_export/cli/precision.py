@@ -37,13 +37,16 @@ def calibration_from(precision: str | None, folder: Path | None, size: int | Non
 def precision_lines(manifest: "Manifest") -> Iterator[str]:
     """What part of each restorer takes the precision, what was kept in float32, and what it was checked with."""
     numerics = manifest.numerics
-    for name, shares in numerics.get("convolutions", {}).items():
-        told = ", ".join(f"{share:.0%} {precision}" for precision, share in shares.items())
-        yield f"precision of {name}: {told} by multiplications, {numerics['weights_mib'][name]:.1f} MiB of weights"
-    quantised = numerics.get("quantised", {})
-    named = [f"what --keep-fp32 {quantised['keep_fp32']!r} names"] if quantised.get("keep_fp32") else []
-    for name, blocks in quantised.get("kept", {}).items():
-        told = ", ".join(["the first and last convolution", "what runs on the prior", *named, *blocks])
-        yield f"kept in float32 in {name}: {told}"
+    if numerics is None:
+        return
+    for name, shares in numerics.convolutions.items():
+        parts = ", ".join(f"{share:.0%} {precision}" for precision, share in shares.items())
+        yield f"precision of {name}: {parts} of multiplications, {numerics.weights_mib[name]:.1f} MiB of weights"
+    if numerics.quantized is not None:
+        keep = numerics.quantized.keep_fp32
+        named = [f"what --keep-fp32 {keep!r} names"] if keep else []
+        for name, blocks in numerics.quantized.kept.items():
+            kept = ", ".join(["the first and last convolution", "what runs on the prior", *named, *blocks])
+            yield f"kept in float32 in {name}: {kept}"
     if manifest.parity and manifest.precision == "bf16":
-        yield f"parity was measured by {numerics['checked_by']}"
+        yield f"accuracy was measured by {numerics.checked_by}"

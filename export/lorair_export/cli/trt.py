@@ -259,9 +259,9 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
     """What was written, for which GPUs and shapes, how right it is, and what to do with it."""
     from lorair_export.tensorrt import AMPERE
 
-    engine = manifest.engine
-    targets = ", ".join(engine["compute_capabilities"])
-    if engine["hw_compat"] == "ampere+":
+    engine = manifest.engine_record
+    targets = ", ".join(engine.compute_capabilities)
+    if engine.hw_compat == "ampere+":
         targets = f"{AMPERE} and above"
     lines: list[str] = []
     for graph in manifest.graphs:
@@ -272,8 +272,8 @@ def summary(folder: Path, manifest: "Manifest", seconds: float) -> list[str]:
             told = f", {memory[0]:.0f} MiB of GPU memory at its largest" if memory else ""
             lines.append(f"profile {profile}{told}")
     lines.append(f"built in {seconds:.0f} s, for compute capability {targets}")
-    for what, records in (("graph", manifest.parity), ("engine", engine["parity"])):
-        worst = [record["psnr_db"] if isinstance(record, dict) else record.psnr_db for record in records]
+    for what, records in (("graph", manifest.parity), ("engine", engine.parity)):
+        worst = [record.psnr_db for record in records]
         lines.append(f"parity of the {what}: {f'{min(worst):.0f} dB or more' if worst else 'not checked'}")
     lines += precision_lines(manifest)
     return [*lines, f"next, on such a GPU: lorair restore photo.jpg --model {folder}"]

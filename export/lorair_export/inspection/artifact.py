@@ -59,7 +59,7 @@ def largest(layers: tuple[Layer, ...], count: int) -> list[Layer]:
 
 def _engines(folder: Path, manifest: Manifest) -> tuple[tuple[EngineSummary, ...], str]:
     """What TensorRT reports of a bundle's engines, or why it does not."""
-    if not manifest.engine:
+    if manifest.engine is None:
         return (), ""
     try:
         return tuple(engine_summaries(folder, manifest)), ""

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from lorair.errors import RuntimeUnavailableError
-from lorair_export.bundle import Manifest, read_bundle
+from lorair_export.bundle import EngineRecord, read_bundle
 from lorair_export.inspection.components import Component, components, onnxruntime
 from lorair_export.tensorrt import find_tensorrt, takes_gpu, takes_version
 
@@ -54,26 +54,26 @@ def diagnose(bundle: Path | None = None) -> Diagnosis:
 def obstacles(bundle: Path) -> list[str]:
     """Why a bundle does not run on this machine; empty where it does. ExportError where it is damaged."""
     manifest = read_bundle(bundle)
-    if manifest.engine:
-        return _engine_obstacles(manifest)
+    if manifest.engine is not None:
+        return _engine_obstacles(manifest.engine)
     runtime = onnxruntime()
     return [] if runtime.found else [runtime.install]
 
 
-def _engine_obstacles(manifest: Manifest) -> list[str]:
-    flavour, built = manifest.engine["flavour"], manifest.engine["version"]
+def _engine_obstacles(engine: EngineRecord) -> list[str]:
     reasons: list[str] = []
     try:
-        version = find_tensorrt(flavour).version
+        version = find_tensorrt(engine.flavour).version
     except RuntimeUnavailableError as error:
         reasons.append(str(error))
     else:
-        if not takes_version(manifest.engine, version):
-            reasons.append(f"built with TensorRT {built}, here is {version}; build it again, or install that version")
+        built = f"built with TensorRT {engine.version}"
+        if not takes_version(engine, version):
+            reasons.append(f"{built}, here is {version}; build it again, or install that version")
     if not torch.cuda.is_available():
         return [*reasons, "it needs an NVIDIA GPU, and torch sees none; the ONNX graph in the bundle needs no GPU"]
     major, minor = torch.cuda.get_device_capability()
-    if not takes_gpu(manifest.engine, f"{major}.{minor}"):
-        targets = ", ".join(manifest.engine["compute_capabilities"])
+    if not takes_gpu(engine, f"{major}.{minor}"):
+        targets = ", ".join(engine.compute_capabilities)
         reasons.append(f"built for compute capability {targets}, here is {major}.{minor}; build it for this GPU")
     return reasons

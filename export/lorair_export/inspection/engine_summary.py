@@ -44,7 +44,7 @@ def engine_summaries(folder: Path, manifest: Manifest) -> list[EngineSummary]:
         raise RuntimeUnavailableError(
             "reading an engine needs an NVIDIA GPU that it was built for, and torch sees none"
         )
-    flavour = find_tensorrt(manifest.engine["flavour"])
+    flavour = find_tensorrt(manifest.engine_record.flavour)
     engines = {graph.name: deserialized(folder, graph, manifest, flavour) for graph in manifest.graphs}
     return [summary_of(name, engine, flavour.module) for name, engine in engines.items()]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from lorair_export.bundle import Graph, Manifest, TensorSpec
+from lorair_export.bundle import EngineRecord, Graph, Manifest, TensorSpec
 from lorair_export.inspection.artifact import Inspection
 from lorair_export.inspection.engine_summary import EngineSummary
 from lorair_export.inspection.graph_facts import GraphFacts
@@ -27,12 +27,18 @@ def _bundle_lines(manifest: Manifest) -> Iterator[str]:
         "restores": manifest.pinned or ", ".join(manifest.degradations),
         "takes": f"up to {manifest.max_batch} images per call, sides of {low} to {high} pixels",
         "form": f"routing {manifest.routing}, {manifest.lowering}, {manifest.precision}, opset {manifest.opset}",
-        "engine": _pairs(manifest.engine),
+        "engine": _engine_facts(manifest.engine) if manifest.engine else "",
         "made by": _pairs(manifest.versions),
         "parity": ", ".join(f"{r.psnr_db:.0f} dB at {r.height}x{r.width}" for r in manifest.parity) or "not checked",
     }
     yield from (f"{name}: {text}" for name, text in facts.items() if text)
     yield from map(_run_line, manifest.graphs)
+
+
+def _engine_facts(engine: EngineRecord) -> str:
+    targets, checks = ", ".join(engine.compute_capabilities), len(engine.parity)
+    facts = {**vars(engine), "compute_capabilities": targets, "parity": f"of {checks} batches" if checks else ""}
+    return _pairs(facts)
 
 
 def _run_line(graph: Graph) -> str:

@@ -1,7 +1,7 @@
 """The bundle of TensorRT engines, with the ONNX graphs that they were built from beside them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -12,6 +12,7 @@ from rich.progress import Progress
 from lorair.errors import RuntimeUnavailableError
 from lorair.inference import Runtime
 from lorair_export.bundle import (
+    EngineRecord,
     Graph,
     Manifest,
     Profile,
@@ -137,17 +138,27 @@ def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progr
         graphs=graphs,
         files={**manifest.files, **{graph.file: file_sha256(folder / graph.file) for graph in graphs}},
         max_batch=max(profile.max[0] for profile in spec.profiles),
-        engine={
-            "flavour": flavour.name,
-            "version": flavour.version,
-            "compute_capabilities": list(targets),
-            **spec.facts(),
-            "build_s": round(perf_counter() - began, 1),
-            "parity": [],
-        },
+        engine=replace(engine_record(flavour, spec, targets), build_s=round(perf_counter() - began, 1)),
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def engine_record(flavour: Flavour, spec: EngineSpec, targets: Sequence[str]) -> EngineRecord:
+    """What a manifest says of engines that are still to be built."""
+    options = spec.options
+    return EngineRecord(
+        flavour=flavour.name,
+        version=flavour.version,
+        compute_capabilities=tuple(targets),
+        opt_level=spec.opt_level,
+        workspace_mib=spec.workspace_mib,
+        hw_compat=options.hw_compat,
+        version_compatible=options.version_compatible,
+        refit=options.refit,
+        strip_weights=options.strip_weights,
+        timing_cache=options.timing_cache and options.timing_cache.name,
+    )
 
 
 def _built(
@@ -202,7 +213,7 @@ def profiles_for(graph: Graph, profiles: Sequence[Profile]) -> tuple[Profile, ..
 
 def runs_here(manifest: Manifest) -> bool:
     """Whether this machine has a GPU of a compute capability that the engine was built for."""
-    return torch.cuda.is_available() and takes_gpu(manifest.engine, gpu_capability())
+    return torch.cuda.is_available() and takes_gpu(manifest.engine_record, gpu_capability())
 
 
 def check_engine(folder: Path, reference: Runtime, photographs: Sequence[Path]) -> Manifest:
@@ -215,7 +226,7 @@ def check_engine(folder: Path, reference: Runtime, photographs: Sequence[Path]) 
         for record in compare(reference, runtime, photographs, manifest.max_batch, manifest.pinned, size)
     ]
     check(records, manifest.precision, manifest.graphs[0].inputs[0].dtype)
-    manifest = replace(manifest, engine={**manifest.engine, "parity": [asdict(record) for record in records]})
+    manifest = replace(manifest, engine=replace(manifest.engine_record, parity=tuple(records)))
     write_manifest(folder, manifest)
     return manifest
 

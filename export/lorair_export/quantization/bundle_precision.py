@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,8 @@ from lorair_export.bundle import (
     TOLERANCES,
     Graph,
     Manifest,
+    Numerics,
+    QuantizationRecord,
     file_sha256,
     new_bundle,
     read_bundle,
@@ -46,31 +47,26 @@ class RecordingRuntime(OnnxRuntime):
 
 
 def in_precision(folder: Path, manifest: Manifest, calibration: Calibration) -> Manifest:
-    """Quantise a bundle's restorers where its precision is 8 bits, check every one, and tell how in ``numerics``.
+    """Quantise a bundle's restorers where its precision is 8 bits, and measure the precision of every one.
 
-    ``convolutions`` are shares of the restorer's multiplications by precision, ``weights_mib`` its constants, both by
-    graph; ``checked_by`` is what parity was measured with; ``quantised`` tells, in 8 bits, on how many images and
-    which blocks were kept in float32.
+    Returns:
+        The manifest with the files' new hashes and ``numerics``.
 
-    Raises ExportError where a graph cannot be quantised, does not pass ONNX's checker then, or does not hold the
-    precision.
+    Raises:
+        ExportError: a graph cannot be quantised, does not pass ONNX's checker then, or is not in the precision.
     """
-    onnx, precision = require("onnx"), manifest.precision
-    numerics: dict[str, Any] = {"convolutions": {}, "weights_mib": {}, "checked_by": checked_by(precision)}
-    if PRECISIONS[precision].eight_bit:
-        results = _quantise(folder, manifest, calibration)
-        numerics["quantised"] = {
-            "images": calibration.images,
-            "keep_fp32": calibration.keep_fp32,
-            "kept": {name: result.kept for name, result in results.items()},
-            "psnr_db": {name: round(result.psnr_db, 1) for name, result in results.items()},
-        }
-    for graph in manifest.graphs:
-        if graph.name != ROUTER:
-            model = onnx.load(folder / graph.file)
-            shares = checked_shares(model, precision)
-            numerics["convolutions"][graph.name] = {name: round(share, 4) for name, share in shares.items()}
-            numerics["weights_mib"][graph.name] = round(weight_mib(model), 2)
+    precision = manifest.precision
+    quantized = _quantise(folder, manifest, calibration) if PRECISIONS[precision].eight_bit else None
+    restorers = {
+        graph.name: require("onnx").load(folder / graph.file) for graph in manifest.graphs if graph.name != ROUTER
+    }
+    shares = {name: checked_shares(model, precision) for name, model in restorers.items()}
+    numerics = Numerics(
+        convolutions={name: {kind: round(part, 4) for kind, part in parts.items()} for name, parts in shares.items()},
+        weights_mib={name: round(weight_mib(model), 2) for name, model in restorers.items()},
+        checked_by=checked_by(precision),
+        quantized=quantized,
+    )
     files = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
     return replace(manifest, files=files, numerics=numerics)
 
@@ -78,7 +74,7 @@ def in_precision(folder: Path, manifest: Manifest, calibration: Calibration) -> 
 def bundle_in_8_bits(source: Path, target: Path, precision: str, calibration: Calibration) -> Manifest:
     """Write the bundle ``target``, replacing it: the float32 graphs of ``source``, their restorers quantised.
 
-    What it restores is not compared with a checkpoint.
+    The result is not compared with a checkpoint.
     """
     with new_bundle(target, overwrite=True) as folder:
         manifest = read_bundle(source)
@@ -96,7 +92,7 @@ def checked_by(precision: str) -> str:
     return "ONNX Runtime on the CPU"
 
 
-def _quantise(folder: Path, manifest: Manifest, calibration: Calibration) -> dict[str, Quantised]:
+def _quantise(folder: Path, manifest: Manifest, calibration: Calibration) -> QuantizationRecord:
     number = PRECISIONS[manifest.precision].eight_bit
     assert number is not None
     recorded = recorded_feeds(folder, manifest, calibration)
@@ -109,7 +105,12 @@ def _quantise(folder: Path, manifest: Manifest, calibration: Calibration) -> dic
             results[graph.name] = quantised(model, recorded[graph.name], number, calibration.keep_fp32, target)
             save_graph(results[graph.name].model, path)
             check_file(path)
-    return results
+    return QuantizationRecord(
+        images=calibration.images,
+        keep_fp32=calibration.keep_fp32,
+        kept={name: result.kept for name, result in results.items()},
+        psnr_db={name: round(result.psnr_db, 1) for name, result in results.items()},
+    )
 
 
 def recorded_feeds(folder: Path, manifest: Manifest, calibration: Calibration) -> Mapping[str, list[Feed]]:

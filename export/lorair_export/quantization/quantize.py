@@ -130,7 +130,7 @@ def with_quantisers(
         if node.name in chosen:
             data, kernel = node.input[:2]
             if data not in done:
-                scale = constant(f"{data}.scale", np.float32(scales[data]).reshape(()))
+                scale = constant(f"{data}.scale", np.array(scales[data], np.float32))
                 zero = constant(f"{data}.zero", number.rounded(np.zeros(())))
                 inputs, output = [data, scale, zero], f"{data}.quantised"
                 name = f"{node.name}/QuantizeLinear"

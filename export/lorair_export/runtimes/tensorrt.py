@@ -42,7 +42,7 @@ class EngineRuntime(BundleRuntime):
                 f"{target} holds a TensorRT engine, which runs on an NVIDIA GPU and not on {resolved}; "
                 f"name its graph instead: {Path(target) / manifest.graphs[0].source}"
             )
-        return cls(Path(target), manifest, find_tensorrt(manifest.engine["flavour"]), resolved)
+        return cls(Path(target), manifest, find_tensorrt(manifest.engine_record.flavour), resolved)
 
     def run(self, graph: Graph, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return self.engines[graph.name].run(inputs)

@@ -41,7 +41,7 @@ class LoadedEngine:
         self.graph, self.device = graph, device
         with torch.cuda.device(device):
             self.engine = deserialized(folder, graph, manifest, flavour)  # held, for a context lives by its engine
-            if manifest.engine.get("strip_weights"):
+            if manifest.engine_record.strip_weights:
                 refit(self.engine, folder / graph.source, flavour)
             self.cache = runtime_cache(folder / graph.file, self.engine, flavour)
             self.context = execution_context(self.engine, self.cache, graph, flavour)

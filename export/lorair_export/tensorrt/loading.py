@@ -21,7 +21,7 @@ def deserialized(folder: Path, graph: Graph, manifest: Manifest, flavour: Flavou
     plan, log = folder / graph.file, library_log(flavour.module)
     log.clear()
     runtime = flavour.module.Runtime(log)
-    if manifest.engine.get("version_compatible"):
+    if manifest.engine_record.version_compatible:
         runtime.engine_host_code_allowed = True  # the plan brings the runtime of its own version
     engine = runtime.deserialize_cuda_engine(plan.read_bytes())
     if engine is None:

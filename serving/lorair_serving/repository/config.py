@@ -66,9 +66,10 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> C
 
     ValueError where Triton does not load its engine.
     """
-    if manifest.engine.get("flavour") == "rtx":
+    engine = manifest.engine
+    if engine is not None and engine.flavour == "rtx":
         raise ValueError("Triton loads engines of classic TensorRT, not of TensorRT-RTX; build with --backend tensorrt")
-    if manifest.engine.get("strip_weights"):
+    if engine is not None and engine.strip_weights:
         raise ValueError("Triton does not refit a stripped engine; build one without --strip-weights")
     graph, tile = manifest.one_graph, model.service.tile
     batched = graph.fixed_batch is None
@@ -89,7 +90,7 @@ def artefact_config(model: ServedModel, manifest: "Manifest", backend: str) -> C
         most = min(model.service.max_batch, largest)
         config |= _batching(model, most, inputs)
     if backend == "tensorrt":
-        config["parameters"] = {"tensorrt_version": {"string_value": manifest.engine["version"]}}
+        config["parameters"] = {"tensorrt_version": {"string_value": manifest.engine_record.version}}
         config["optimization"] = {"cuda": _cuda_graphs(model, most, inputs)}
     return config
 

@@ -1,14 +1,17 @@
 """The bundle: what is written reads back, and nothing damaged is read."""
 
 import json
-from dataclasses import replace
 
 import pytest
-from lorair_export.bundle.manifest import (
+from lorair_export.bundle import (
     MANIFEST,
+    EngineRecord,
     Graph,
     Manifest,
+    Numerics,
+    ParityRecord,
     Profile,
+    QuantizationRecord,
     TensorSpec,
     file_sha256,
     named_runtime,
@@ -16,7 +19,6 @@ from lorair_export.bundle.manifest import (
     read_bundle,
     write_manifest,
 )
-from lorair_export.bundle.parity import ParityRecord
 from lorair_export.errors import ExportError
 
 
@@ -54,7 +56,19 @@ def manifest(folder):
         local_window=None,
         parity=(ParityRecord(("a.jpg", "b.jpg"), 32, 48, 120.5, 0.01, 1e-7, True),),
         mean_priors=((0.1, 0.25), (1.0, -3.0)),
-        engine={"flavour": "rtx", "compute_capabilities": ["8.6"]},
+        numerics=Numerics(
+            {"model": {"int8": 0.75, "fp32": 0.25}},
+            {"model": 1.5},
+            "ONNX Runtime on the CPU",
+            QuantizationRecord(8, "", {"model": ("restorer/net/ups/0",)}, {"model": 44.5}),
+        ),
+        engine=EngineRecord(
+            "rtx",
+            "1.7.1.116",
+            ("8.6",),
+            timing_cache="timings",
+            parity=(ParityRecord(("a.jpg",), 32, 48, 80.5, 0.5, 1e-7, True),),
+        ),
     )
 
 
@@ -66,20 +80,6 @@ def edited(folder, **changes):
 def test_what_is_written_reads_back(bundle):
     assert read_bundle(bundle) == manifest(bundle)
     assert named_runtime(bundle) == "onnx"
-
-
-def test_a_bundle_of_version_1_reads(bundle):
-    """It told of its one graph beside everything else."""
-    now = json.loads((bundle / MANIFEST).read_text())
-    (graph,) = now.pop("graphs")
-    for later in ("routing", "pinned", "mean_priors"):
-        del now[later]
-    moved = {"model": graph["file"], **{key: graph[key] for key in ("inputs", "outputs", "size_range", "profiles")}}
-    engine = {**now["engine"], "graph": "model.onnx", "activation_mib": [12.5]}
-    (bundle / MANIFEST).write_text(json.dumps({**now, **moved, "engine": engine, "format_version": 1}))
-    expected = manifest(bundle)
-    graphs = (replace(expected.graphs[0], source="model.onnx"),)
-    assert read_bundle(bundle) == replace(expected, graphs=graphs, mean_priors=())
 
 
 def test_sha256_of_a_known_file(tmp_path):
@@ -103,14 +103,18 @@ def test_a_missing_file_is_refused_by_name(bundle):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 3}, "format 3, not 1 or 2"),
-        ({"format": "other"}, "not a lorair bundle"),
+        ({"format_version": 2}, "format 2, and this lorair reads 3"),
+        ({"format": "other"}, "damaged"),
         ({"surprise": 1}, "damaged"),
         ({"graphs": 3}, "damaged"),
-        ({"graphs": []}, "plain file names"),
+        ({"engine": {"flavour": "rtx"}}, "damaged.*version"),
+        ({"engine": {"flavour": "other", "version": "1", "compute_capabilities": []}}, "damaged.*flavour"),
+        ({"max_batch": "2"}, "damaged.*max_batch"),
+        ({"graphs": [{}]}, "damaged.*name"),
+        ({"graphs": []}, "damaged.*plain file names"),
         ({"routing": "guessed"}, "damaged"),
-        ({"files": {"../model.onnx": "0"}}, "plain file names"),
-        ({"files": {"other.onnx": "0"}}, "plain file names"),
+        ({"files": {"../model.onnx": "0"}}, "damaged.*plain file names"),
+        ({"files": {"other.onnx": "0"}}, "damaged.*plain file names"),
     ],
 )
 def test_a_manifest_of_another_kind_is_refused(bundle, changes, words):

@@ -4,8 +4,7 @@ import shutil
 import sys
 
 import pytest
-from lorair_export.bundle import parity
-from lorair_export.bundle.manifest import read_bundle
+from lorair_export.bundle import parity, read_bundle
 from lorair_export.bundle.parity import Tolerance
 from lorair_export.pipeline import onnx as bundle
 
@@ -62,7 +61,7 @@ def test_falling_short_of_parity_leaves_nothing(export, tmp_path, monkeypatch, c
     monkeypatch.setitem(parity.TOLERANCES, "fp32", Tolerance(psnr_db=201, levels=0, gates=0))
     assert export() == 6
     assert list(tmp_path.iterdir()) == []
-    assert "parity missed" in capsys.readouterr().err
+    assert "accuracy check failed" in capsys.readouterr().err
 
 
 def test_an_existing_bundle_is_kept_unless_told(export, tmp_path, capsys):

@@ -35,8 +35,8 @@ def test_another_model_is_told_by_the_exit_code(verify, merged, tmp_path, capsys
     write_checkpoint(other, replace(checkpoint, state=state))
     assert verify("--quiet", "--log-file", str(tmp_path / "log.txt"), model=other) == 6
     printed = capsys.readouterr()
-    assert printed.out == "" and printed.err.startswith("error: parity missed at ")
-    assert "nothing was written" not in printed.err and "parity missed" in (tmp_path / "log.txt").read_text()
+    assert printed.out == "" and printed.err.startswith("error: accuracy check failed at ")
+    assert "nothing was written" not in printed.err and "accuracy check failed" in (tmp_path / "log.txt").read_text()
 
 
 def test_any_runtime_is_checked(verify, merged, capsys):

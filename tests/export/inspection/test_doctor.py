@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import onnxruntime
 import pytest
 import torch
-from lorair_export.bundle.manifest import write_manifest
+from lorair_export.bundle import EngineRecord, write_manifest
 from lorair_export.errors import ExportError
 from lorair_export.inspection import doctor
 from lorair_export.inspection.components import components
@@ -22,9 +22,9 @@ def engine(merged, tmp_path):
     """A bundle that says it holds an engine."""
 
     def write(flavour: str, version: str, targets=("9.0",), **options):
-        facts = {"flavour": flavour, "version": version, "compute_capabilities": list(targets), **options}
+        record = EngineRecord(flavour, version, targets, **options)
         folder = shutil.copytree(merged.folder, tmp_path / "engine", dirs_exist_ok=True)
-        write_manifest(folder, replace(merged.manifest, runtime="tensorrt", engine=facts))
+        write_manifest(folder, replace(merged.manifest, runtime="tensorrt", engine=record))
         return folder
 
     return write

@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from lorair_export.bundle.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_export.bundle import EngineRecord, Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
 from lorair_export.inspection import Inspection, engine_summary
 from lorair_export.inspection.engine_summary import EngineSummary, summary_of
 from lorair_export.tensorrt.flavour import Flavour
@@ -71,7 +71,7 @@ def bundle(tmp_path):
         max_batch=1,
         degradations=("noise",),
         local_window=None,
-        engine={"flavour": "tensorrt", "version": "11.4.0.106", "refit": False, "opt_level": 0},
+        engine=EngineRecord("tensorrt", "11.4.0.106", ("9.0",), opt_level=0),
     )
     write_manifest(tmp_path, manifest)
     return tmp_path

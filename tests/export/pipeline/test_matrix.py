@@ -7,8 +7,7 @@ from itertools import product
 import numpy as np
 import onnx
 import pytest
-from lorair_export.bundle.manifest import Profile, read_bundle
-from lorair_export.bundle.parity import TOLERANCES, compare
+from lorair_export.bundle import TOLERANCES, Profile, compare, read_bundle
 from lorair_export.errors import BuildError
 from lorair_export.pipeline.trt import ROUTED_SIDE, add_engine
 from lorair_export.runtimes.onnxruntime import OnnxRuntime
@@ -42,7 +41,7 @@ def test_restores_in_its_precision(form_of, form, precision):
     exported = form_of(form, precision)
     manifest = read_bundle(exported.folder)
     assert manifest == exported.manifest and manifest.precision == precision
-    for shares in manifest.numerics["convolutions"].values():
+    for shares in manifest.numerics.convolutions.values():
         assert shares[precision] >= PRECISIONS[precision].least_share
         assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
     runtime, shape = OnnxRuntime.open(str(exported.folder), "cpu"), manifest.graphs[-1].shape or (50, 94)
@@ -81,7 +80,7 @@ def test_builds(rtx, form_of, form, precision, tmp_path):
     profile = Profile(fixed, fixed, fixed) if shape else Profile((1, 3, 48, 48), (1, 3, 64, 64), (batch, 3, 96, 160))
     add_engine(folder, rtx, EngineSpec((profile,)))
     manifest = read_bundle(folder)
-    assert manifest.engine["compute_capabilities"] == [*(["8.6"] if precision != "fp8" else []), "8.9", "12.0"]
+    assert manifest.engine.compute_capabilities == (*(["8.6"] if precision != "fp8" else []), "8.9", "12.0")
     assert [graph.name for graph in manifest.graphs] == [graph.name for graph in exported.manifest.graphs]
     for graph in manifest.graphs:
         assert graph.file.startswith(f"{graph.name}.{precision}.rtx")

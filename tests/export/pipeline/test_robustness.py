@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from lorair_export.bundle.manifest import new_bundle, read_bundle
+from lorair_export.bundle import new_bundle, read_bundle
 from lorair_export.errors import ExportError
 from lorair_export.pipeline import onnx as bundle
 
@@ -109,7 +109,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from onnx import TensorProto, helper, save
-from lorair_export.bundle.manifest import Graph, Manifest, TensorSpec, file_sha256, new_bundle, write_manifest
+from lorair_export.bundle import Graph, Manifest, TensorSpec, file_sha256, new_bundle, write_manifest
 
 target, name, overwrite = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "overwrite"
 border = [helper.make_tensor_value_info(value, TensorProto.FLOAT, [1]) for value in ("image", "restored")]

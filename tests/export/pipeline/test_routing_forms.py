@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from lorair_export.bundle.manifest import Profile, read_bundle
+from lorair_export.bundle import Profile, read_bundle
 from lorair_export.graph.lowering import static_net
 from lorair_export.graph.parts import ROUTER_SIZES
 from lorair_export.pipeline.onnx import bundle_from_checkpoint

@@ -5,7 +5,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from lorair_export.bundle.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, read_bundle, write_manifest
+from lorair_export.bundle import Graph, Manifest, Profile, TensorSpec, file_sha256, read_bundle, write_manifest
 from lorair_export.cli.trt import fixed_shapes_of, profiles_from, shape_from
 from lorair_export.pipeline.trt import add_engine, bounded, engine_name, graph_for, sides_taken
 from lorair_export.runtimes.onnxruntime import OnnxRuntime
@@ -84,7 +84,7 @@ def test_an_engine_lies_beside_its_graph(rtx, merged, tmp_path) -> None:
     assert (manifest.runtime, graph.file) == ("tensorrt", engine_name(rtx, "fp32", ("8.6", "8.9", "12.0")))
     assert set(manifest.files) == {"model.onnx", graph.file} and graph.profiles == (SMALL,)
     assert (manifest.size_range, manifest.parity) == ((48, 96), merged.manifest.parity)
-    assert manifest.engine["version"] == rtx.version and manifest.engine["parity"] == []
+    assert manifest.engine.version == rtx.version and manifest.engine.parity == ()
     assert graph.activation_mib[0] > 4 * 16 * 96 * 160 / 2**20
     assert EngineRuntime.accepts(str(folder)) and not OnnxRuntime.accepts(str(folder))
     images = torch.rand(1, 3, 64, 80, generator=torch.Generator().manual_seed(0))
@@ -105,7 +105,7 @@ def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, 
     told = capsys.readouterr().err
     assert code == 0, told
     manifest = read_bundle(target)
-    assert manifest.engine["flavour"] == "rtx" and len(manifest.parity) > 0
+    assert manifest.engine.flavour == "rtx" and len(manifest.parity) > 0
     assert str(target / manifest.graphs[0].file) in told and "8.6, 8.9, 12.0" in told
     assert "parity of the graph: " in told and "parity of the engine: not checked" in told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle"]

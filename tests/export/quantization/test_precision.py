@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from lorair_export.bundle.manifest import Profile
+from lorair_export.bundle import Profile
 from lorair_export.bundle.parity import psnr_db
 from lorair_export.cli.precision import calibration_from, precision_lines
 from lorair_export.errors import BuildError, ExportError
@@ -229,8 +229,8 @@ def test_options_of_what_is_not_quantised_are_refused(tmp_path, precision):
 
 def test_the_command_tells_what_stayed_float32(form_of):
     manifest = form_of("low-rank", "int8").manifest
-    kept = {**manifest.numerics["quantised"], "keep_fp32": "/downs/", "kept": {"model": ("restorer/net/ups/0",)}}
-    told = list(precision_lines(replace(manifest, numerics={**manifest.numerics, "quantised": kept})))[-1]
+    kept = replace(manifest.numerics.quantized, keep_fp32="/downs/", kept={"model": ("restorer/net/ups/0",)})
+    told = list(precision_lines(replace(manifest, numerics=replace(manifest.numerics, quantized=kept))))[-1]
     assert told.startswith("kept in float32 in model: the first and last convolution, what runs on the prior, ")
     assert told.endswith("what --keep-fp32 '/downs/' names, restorer/net/ups/0")
 

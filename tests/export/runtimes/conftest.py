@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
-from lorair_export.bundle.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_export.bundle import EngineRecord, Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
 
 SMALL = Profile((1, 3, 16, 16), (1, 3, 32, 32), (1, 3, 32, 32))
 LARGE = Profile((1, 3, 16, 16), (2, 3, 64, 64), (4, 3, 64, 96))
@@ -134,7 +134,7 @@ def bundle(tmp_path):
         max_batch=4,
         degradations=("noise", "rain"),
         local_window=None,
-        engine={"flavour": "rtx"},
+        engine=EngineRecord("rtx", "1.7.1.116", ("8.6",)),
     )
     write_manifest(tmp_path, manifest)
     return tmp_path, manifest

@@ -9,7 +9,7 @@ import openvino
 import pytest
 import torch
 from lorair_export.bench.latency.columns import label
-from lorair_export.bundle.parity import TOLERANCES, check, compare, psnr_db
+from lorair_export.bundle import TOLERANCES, check, compare, psnr_db
 from lorair_export.errors import ExportError
 from lorair_export.runtimes.openvino import OpenVinoRuntime
 from lorair_export.runtimes.openvino_graph import parts_of

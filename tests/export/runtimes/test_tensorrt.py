@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lorair_export.bundle.manifest import Profile, TensorSpec
+from lorair_export.bundle import EngineRecord, Profile, TensorSpec
 from lorair_export.errors import ExportError
 from lorair_export.runtimes.tensorrt import EngineRuntime
 from lorair_export.spec.routing_form import RoutingForm
@@ -170,7 +170,7 @@ def test_a_stripped_engine_gets_its_graph_s_weights(bundle, no_cuda_needed, fits
     module.OnnxParserRefitter = lambda refitter, log: SimpleNamespace(
         refit_from_file=lambda path: given.append(path) or True
     )
-    stripped = replace(manifest, engine={"flavour": "tensorrt", "strip_weights": True})
+    stripped = replace(manifest, engine=EngineRecord("tensorrt", "11.4.0.106", ("9.0",), strip_weights=True))
     with nullcontext() if fits else pytest.raises(ExportError, match="do not fit its stripped engine"):
         EngineRuntime(folder, stripped, Flavour(module), torch.device("cpu"))
     assert given == [str(folder / "model.onnx")]
@@ -189,7 +189,7 @@ def test_code_inside_a_plan_runs_only_where_the_manifest_says_so(bundle, no_cuda
             return super().deserialize_cuda_engine(plan)
 
     module.Runtime = Runtime
-    compatible = replace(manifest, engine={"flavour": "tensorrt", "version_compatible": asked})
+    compatible = replace(manifest, engine=EngineRecord("tensorrt", "11.4.0.106", ("9.0",), version_compatible=asked))
     EngineRuntime(folder, compatible, Flavour(module), torch.device("cpu"))
     assert allowed == [asked]
 

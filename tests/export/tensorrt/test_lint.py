@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from lorair_export.bundle.manifest import Profile
+from lorair_export.bundle import Profile
 from lorair_export.errors import BuildError, ExportError
 from lorair_export.tensorrt import EngineSpec, engine_from_onnx, find_tensorrt
 from lorair_export.tensorrt.lint import check_buildable, lint

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from google.protobuf import json_format, text_format
-from lorair_export.bundle.manifest import Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
+from lorair_export.bundle import EngineRecord, Graph, Manifest, Profile, TensorSpec, file_sha256, write_manifest
 from lorair_export.errors import ExportError
 from lorair_export.spec.routing_form import RoutingForm
 from lorair_serving.repository.protobuf import config_from_text, text_from_config
@@ -120,7 +120,7 @@ def test_engine_config_holds_to_its_manifest(tmp_path):
         GRAPH,
         runtime="tensorrt",
         graphs=(graph,),
-        engine={"flavour": "tensorrt", "version": "10.15.1.29", "compute_capabilities": ["9.0"]},
+        engine=EngineRecord("tensorrt", "10.15.1.29", ("9.0",)),
     )
     write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
     restorer = configs_in(tmp_path / "repository")["restorer"]
@@ -136,8 +136,8 @@ def test_engine_config_holds_to_its_manifest(tmp_path):
 def test_an_engine_serves_a_tile_in_the_profile_for_it(tmp_path):
     profiles = tuple(Profile((1, 3, side, side), *[(most, 3, side, side)] * 2) for side, most in ((32, 4), (64, 2)))
     graph = replace(ONLY, file="model.fp32.trt10.15.1.sm90.plan", size_range=(32, 64), profiles=profiles)
-    told = {"flavour": "tensorrt", "version": "10.15.1.29", "compute_capabilities": ["9.0"]}
-    bundle = bundle_of(replace(GRAPH, runtime="tensorrt", graphs=(graph,), engine=told), tmp_path / "bundle")
+    record = EngineRecord("tensorrt", "10.15.1.29", ("9.0",))
+    bundle = bundle_of(replace(GRAPH, runtime="tensorrt", graphs=(graph,), engine=record), tmp_path / "bundle")
     write_repository(str(bundle), tmp_path / "repository", SERVICE)
     restorer = configs_in(tmp_path / "repository")["restorer"]
     assert (restorer.max_batch_size, list(restorer.instance_group[0].profile)) == (2, ["1"])
@@ -146,14 +146,14 @@ def test_an_engine_serves_a_tile_in_the_profile_for_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("facts", "words"),
+    ("record", "words"),
     [
-        ({"flavour": "rtx", "version": "1.7.1"}, "TensorRT-RTX"),
-        ({"flavour": "tensorrt", "version": "10.15.1.29", "strip_weights": True}, "--strip-weights"),
+        (EngineRecord("rtx", "1.7.1", ("8.6",)), "TensorRT-RTX"),
+        (EngineRecord("tensorrt", "10.15.1.29", ("9.0",), strip_weights=True), "--strip-weights"),
     ],
 )
-def test_an_engine_that_triton_cannot_run_is_refused(tmp_path, facts, words):
-    engine = replace(GRAPH, runtime="tensorrt", engine=facts)
+def test_an_engine_that_triton_cannot_run_is_refused(tmp_path, record, words):
+    engine = replace(GRAPH, runtime="tensorrt", engine=record)
     with pytest.raises(ValueError, match=words):
         write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
     assert not (tmp_path / "repository").exists()
@@ -183,7 +183,7 @@ def test_nothing_is_overwritten_silently(served_checkpoint, tmp_path):
     write_repository(str(served_checkpoint), repository, replace(SERVICE, max_batch=2), overwrite=True)
     assert configs_in(repository)["restorer"].max_batch_size == 2
     shutil.rmtree(repository / "lorair")
-    with pytest.raises(ExportError, match="leaves it alone"):
+    with pytest.raises(ExportError, match="does not replace it"):
         write_repository(str(served_checkpoint), repository, SERVICE, overwrite=True)
 
 
