@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-all check docs wheel bench bench-gpu test-gpu clean
+.PHONY: demo test test-all test-lowest check docs wheel bench bench-gpu test-gpu clean
 
 $(READY): pyproject.toml serving/tritonserver.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,27 @@ wheel: $(READY)
 	dist/venv/bin/python -m pip install --quiet dist/*.whl
 	cd dist && venv/bin/lorair info default
 
+# Whether every extra can be installed on every Python version and system that is supported; installs nothing.
+EXTRAS := export openvino serving train docs dev
+SYSTEMS := x86_64-manylinux_2_35 aarch64-manylinux_2_35 windows aarch64-apple-darwin
+RESOLVE := $(foreach version,3.11 3.12 3.13 3.14,$(SYSTEMS:%=resolve/$(version)/%))
+.PHONY: resolve $(RESOLVE)
+
+resolve: $(READY)
+	$(MAKE) --no-print-directory --jobs 16 $(RESOLVE)
+
+$(RESOLVE): resolve/%:
+	MACOSX_DEPLOYMENT_TARGET=14.0 $(BIN)/uv pip compile --no-config --quiet --only-binary :all: pyproject.toml \
+	    $(EXTRAS:%=--extra %) --python-version $(*D) --python-platform $(*F) > /dev/null
+
+# The fast tests on the lowest versions that pyproject.toml allows.
+LOWEST := .venv-lowest
+test-lowest: $(READY)
+	$(PYTHON) -m venv $(LOWEST)
+	$(BIN)/uv pip install --no-config --quiet --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[dev]'
+	$(LOWEST)/bin/python -m pip install --quiet --upgrade --no-deps --target $(LOWEST)/tritonserver -r serving/tritonserver.txt
+	$(LOWEST)/bin/python -m pytest --durations 10
+
 bench: $(READY)
 	$(BIN)/python -m lorair_export.bench.experts --preset lorair-64 --size 256
 	$(BIN)/lorair-bench latency --model default
@@ -63,4 +84,4 @@ test-gpu: $(READY)
 	$(PYTEST) tests/kernels tests/lorair/model -m ''
 
 clean:
-	rm -rf $(VENV) demo dist site
+	rm -rf $(VENV) $(LOWEST) demo dist site
