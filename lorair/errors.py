@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 class LorairError(Exception):
-    """Base of the package's own errors. ``exit_code`` is what a command line ends with."""
+    """Base of the package's own errors. `exit_code` is what a command line ends with."""
 
     exit_code = 1
 

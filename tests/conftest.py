@@ -68,7 +68,7 @@ def presets() -> dict[str, ModelConfig]:
 
 @pytest.fixture
 def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """Run one of our programs in this process: ``run_command("lorair", "info", path)`` -> its exit code.
+    """Run one of our programs in this process: `run_command("lorair", "info", path)` -> its exit code.
 
     What it prints is in pytest's capsys or capfd.
     """
@@ -88,7 +88,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
 @pytest.fixture(scope="session")
 def read_json() -> Callable[[type, str], Any]:
-    """What a command printed with --json, as plain data: ``read_json(CheckpointFacts, out)``.
+    """What a command printed with --json, as plain data: `read_json(CheckpointFacts, out)`.
 
     It must fit the schema of its class, and hold no NaN and no infinity, which JSON has not.
     """

@@ -53,7 +53,7 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tuple[Tensor, T
 def depthwise_gate_backward(
     dy: Tensor, dsums: Tensor, x: Tensor, weight: Tensor, bias: Tensor, index: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of :func:`depthwise_gate` in x, and in each image's own taps and bias; as in the reference."""
+    """Gradients of `depthwise_gate` in x, and in each image's own taps and bias; as in the reference."""
     if not runs_triton(x):
         dx, dweight = reference_depthwise_gate_backward(dy, dsums, x, weight, bias, index)
         return dx.contiguous(), dweight.float().contiguous()

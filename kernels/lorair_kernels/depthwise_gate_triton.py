@@ -9,10 +9,10 @@ def depthwise_gate_kernel(
     x, weight, bias, index, y, partial, height, width, channels,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """y = (u * x_u + b_u)(v * x_v + b_v), 3x3 depthwise, and the tile's sums of y in ``partial`` [B, tiles, C].
+    """y = (u * x_u + b_u)(v * x_v + b_v), 3x3 depthwise, and the tile's sums of y in `partial` [B, tiles, C].
 
     Input rows pass once from top to bottom; each adds its taps to the three output rows that it touches, so an output
-    costs three loads instead of nine. ``channels`` is C; x has 2C.
+    costs three loads instead of nine. `channels` is C; x has 2C.
     """
     tile, image = tl.program_id(0), tl.program_id(2)
     column_tiles = tl.cdiv(width, COLUMNS)
@@ -73,7 +73,7 @@ def gate_grad_kernel(
 ):  # fmt: skip
     """d = ((dy + dsums) v, (dy + dsums) u), the gradient of what the gate multiplies, u and v computed again.
 
-    ``channels`` is C; x and d have 2C.
+    `channels` is C; x and d have 2C.
     """
     tile, image = tl.program_id(0), tl.program_id(2)
     column_tiles = tl.cdiv(width, COLUMNS)
@@ -112,10 +112,10 @@ def depthwise_grad_kernel(
     x, weight, index, d, dx, partial, height, width, channels,
     ROWS: tl.constexpr, COLUMNS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """dx = d convolved with the flipped taps, and the tile's sums for each tap and the bias in ``partial``.
+    """dx = d convolved with the flipped taps, and the tile's sums for each tap and the bias in `partial`.
 
     A pixel of x and the nine of d that it helped to make give both: dx sums d * tap over the taps, a tap's gradient
-    sums d * x over the pixels. ``partial`` is [B, tiles, 10, channels], the bias last.
+    sums d * x over the pixels. `partial` is [B, tiles, 10, channels], the bias last.
     """
     tile, image = tl.program_id(0), tl.program_id(2)
     column_tiles = tl.cdiv(width, COLUMNS)

@@ -14,22 +14,22 @@ from lorair_kernels.reference import feed_forward as reference_feed_forward
 
 @torch.library.custom_op("lorair::feed_forward", mutates_args=())
 def feed_forward(x: Tensor, w4: Tensor, b4: Tensor, row_sums: Tensor, w5: Tensor, b5: Tensor, index: Tensor) -> Tensor:
-    """The feed-forward half of NAFNet's block, ``x + W5 gate(W4 norm(x) + b4) + b5``: the map read and written once.
+    """The feed-forward half of NAFNet's block, `x + W5 gate(W4 norm(x) + b4) + b5`: the map read and written once.
 
     Differentiable in x, weights and biases; the hidden channels are computed again for it. The row sums belong to w4.
 
     Args:
-        x: ``[B, H, W, C]``, C as far as ``plan.FEED_FORWARD`` goes; layer-normalised inside (eps 1e-6, the
+        x: `[B, H, W, C]`, C as far as `plan.FEED_FORWARD` goes; layer-normalised inside (eps 1e-6, the
             affine folded into w4 and b4).
-        w4: ``[U, 2C, C]`` with x's dtype.
-        b4: ``[U, 2C]`` float32.
-        row_sums: ``[U, 2C]`` float32, the sums over C of the rounded w4.
-        w5: ``[U, C, C]`` with x's dtype, the residual scale folded in.
-        b5: ``[U, C]`` float32.
-        index: ``[B]`` int32.
+        w4: `[U, 2C, C]` with x's dtype.
+        b4: `[U, 2C]` float32.
+        row_sums: `[U, 2C]` float32, the sums over C of the rounded w4.
+        w5: `[U, C, C]` with x's dtype, the residual scale folded in.
+        b5: `[U, C]` float32.
+        index: `[B]` int32.
 
     Returns:
-        ``[B, H, W, C]``, contiguous, with x's dtype.
+        `[B, H, W, C]`, contiguous, with x's dtype.
 
     Raises:
         ValueError: if the weights do not fit x, index is not int32, or x has too many channels for one launch.

@@ -1,7 +1,7 @@
 """Triton kernel of the feed-forward half of NAFNet's block, NHWC: both 1x1 convolutions of a map in one launch.
 
 Two products back to back: a program keeps its pixels with all their channels, so the hidden channels between the two
-never leave it. That fits up to 256 channels of 16 bits, 64 of float32 (see ``plan``).
+never leave it. That fits up to 256 channels of 16 bits, 64 of float32 (see `plan`).
 """
 
 import triton

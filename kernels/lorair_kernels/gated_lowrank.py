@@ -16,23 +16,23 @@ from lorair_kernels.reference import gated_lowrank as reference_gated_lowrank
 def gated_lowrank(
     x: Tensor, weight: Tensor, bias: Tensor, a: Tensor, b: Tensor, index: Tensor, gates: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """A 1x1 convolution with each image's own experts, ``x W^T + bias + scale * sum_j g_j (x A_j^T) B_j^T``.
+    """A 1x1 convolution with each image's own experts, `x W^T + bias + scale * sum_j g_j (x A_j^T) B_j^T`.
 
     Differentiable in x, weight, bias, a, b and gates; a frozen weight costs no product. One launch up to 64 active
-    ranks, ``k*R``; more are merged into a weight for each image.
+    ranks, `k*R`; more are merged into a weight for each image.
 
     Args:
-        x: ``[B, H, W, K]``.
-        weight: ``[N, K]`` with x's dtype.
-        bias: ``[N]`` float32.
-        a: ``[E, R, K]`` with x's dtype, the down-projections of E experts.
-        b: ``[E, N, R]`` with x's dtype, the up-projections.
-        index: ``[B, k]`` int32, the active experts of each image.
-        gates: ``[B, k]`` float32, their gates.
+        x: `[B, H, W, K]`.
+        weight: `[N, K]` with x's dtype.
+        bias: `[N]` float32.
+        a: `[E, R, K]` with x's dtype, the down-projections of E experts.
+        b: `[E, N, R]` with x's dtype, the up-projections.
+        index: `[B, k]` int32, the active experts of each image.
+        gates: `[B, k]` float32, their gates.
         scale: alpha / rank.
 
     Returns:
-        y ``[B, H, W, N]`` with x's dtype, and ``x A^T`` of the active experts in turn, ``[B, H, W, k*R]``. That is kept
+        y `[B, H, W, N]` with x's dtype, and `x A^T` of the active experts in turn, `[B, H, W, k*R]`. That is kept
         for the gradients, which do not pass through it, in float32: it is small compared with x, float16 could overflow
         before the gate, and the gates' gradients sum it over every pixel.
 
@@ -82,7 +82,7 @@ def _(
 def merged_lowrank(
     x: Tensor, weight: Tensor, bias: Tensor, a: Tensor, b: Tensor, index: Tensor, gates: Tensor, scale: float
 ) -> tuple[Tensor, Tensor]:
-    """As :func:`gated_lowrank` for any ranks, by a merged weight for each image, ``[B, N, K]``."""
+    """As `gated_lowrank` for any ranks, by a merged weight for each image, `[B, N, K]`."""
     batch, chosen = len(index), index.long()
     a_rows = a[chosen].flatten(1, 2)
     b_columns = (b[chosen].float() * gates[:, :, None, None]).transpose(1, 2).flatten(2)
@@ -99,9 +99,9 @@ def _save(ctx: GradContext, inputs: tuple[Any, ...], output: tuple[Tensor, Tenso
 
 
 def _backward(ctx: GradContext, dy: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    """The operation itself on W^T, its factors exchanged, gives dx and ``up = dy B``; the factors' gradients follow.
+    """The operation itself on W^T, its factors exchanged, gives dx and `up = dy B`; the factors' gradients follow.
 
-    ``dA_e = s sum_b g_be up_be^T x_b``, ``dB_e = s sum_b g_be dy_b^T down_be``, ``dg_be = s <down_be, up_be>``.
+    `dA_e = s sum_b g_be up_be^T x_b`, `dB_e = s sum_b g_be dy_b^T down_be`, `dg_be = s <down_be, up_be>`.
     """
     x, weight, a, b, index, gates, down = ctx.saved_tensors
     needs_x, needs_weight, needs_bias, needs_a, needs_b, _, needs_gates, _ = ctx.needs_input_grad

@@ -15,7 +15,7 @@ def gated_lowrank_kernel(
 ):  # fmt: skip
     """y = x W^T + bias + scale * (g * down) B^T with down = x A^T, A and B the active experts' concatenated factors.
 
-    RANKS covers ``active * rank``. Every column of programs computes ``down`` for itself, and the first one stores it.
+    RANKS covers `active * rank`. Every column of programs computes `down` for itself, and the first one stores it.
     """
     image = tl.program_id(1)
     column_tiles = tl.cdiv(outputs, OUTPUTS)

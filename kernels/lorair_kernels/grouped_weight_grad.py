@@ -11,15 +11,15 @@ from lorair_kernels.reference import grouped_weight_grad as reference_grouped_we
 
 @torch.library.custom_op("lorair::grouped_sum", mutates_args=())
 def grouped_sum(values: Tensor, index: Tensor, sets: int) -> Tensor:
-    """The sum over the images of each set, without a device-to-host copy of ``index``.
+    """The sum over the images of each set, without a device-to-host copy of `index`.
 
     Args:
-        values: ``[B, ...]`` float32.
-        index: ``[B]`` int32, the set of each image, from 0 to ``sets - 1``.
+        values: `[B, ...]` float32.
+        index: `[B]` int32, the set of each image, from 0 to `sets - 1`.
         sets: U, how many sets there are.
 
     Returns:
-        ``[U, ...]`` float32, zeros for a set without an image.
+        `[U, ...]` float32, zeros for a set without an image.
     """
     if not runs_triton(values):
         return reference_grouped_sum(values, index, sets)
@@ -41,18 +41,18 @@ def _(values: Tensor, index: Tensor, sets: int) -> Tensor:
 
 @torch.library.custom_op("lorair::grouped_weight_grad", mutates_args=())
 def grouped_weight_grad(x: Tensor, dy: Tensor, index: Tensor, sets: int) -> Tensor:
-    """The gradient of a 1x1 convolution's weight sets, ``dW_u = sum over images b of set u of dy_b^T x_b``.
+    """The gradient of a 1x1 convolution's weight sets, `dW_u = sum over images b of set u of dy_b^T x_b`.
 
     Parts of an image's tokens are multiplied apart and then summed, first within the image, then within the set.
 
     Args:
-        x: ``[B, H, W, K]``, what the convolution read.
-        dy: ``[B, H, W, N]`` with x's dtype, the gradient of what it wrote.
-        index: ``[B]`` int32, the set of each image, on the device.
+        x: `[B, H, W, K]`, what the convolution read.
+        dy: `[B, H, W, N]` with x's dtype, the gradient of what it wrote.
+        index: `[B]` int32, the set of each image, on the device.
         sets: U, how many sets there are.
 
     Returns:
-        ``[U, N, K]`` float32, zeros for a set without an image.
+        `[U, N, K]` float32, zeros for a set without an image.
 
     Raises:
         ValueError: if x and dy differ in dtype, images or pixels, or index is not int32.

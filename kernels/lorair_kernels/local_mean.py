@@ -1,4 +1,4 @@
-"""The local mean of TLSC (arXiv 2112.04491) over ``[B, H, W, C]``, by running sums along each axis."""
+"""The local mean of TLSC (arXiv 2112.04491) over `[B, H, W, C]`, by running sums along each axis."""
 
 from typing import Any
 
@@ -16,11 +16,11 @@ def local_mean_nhwc(x: Tensor, window_height: int, window_width: int) -> Tensor:
     """Mean over every full window of the map, stride 1, sums in float32. Differentiable in x.
 
     Args:
-        x: ``[B, H, W, C]`` floating.
+        x: `[B, H, W, C]` floating.
         window_height, window_width: at most H and W.
 
     Returns:
-        ``[B, H - window_height + 1, W - window_width + 1, C]`` with x's dtype.
+        `[B, H - window_height + 1, W - window_width + 1, C]` with x's dtype.
     """
     if not runs_triton(x):
         means = reference_local_mean(x.permute(0, 3, 1, 2), (window_height, window_width))
@@ -53,7 +53,7 @@ local_mean_nhwc.register_autograd(_backward, setup_context=_save)
 
 
 def _running_means(x: Tensor, window: int, dtype: torch.dtype) -> Tensor:
-    """Means over windows of the middle axis: ``[N, L, K]`` contiguous -> ``[N, L - window + 1, K]`` of ``dtype``."""
+    """Means over windows of the middle axis: `[N, L, K]` contiguous -> `[N, L - window + 1, K]` of `dtype`."""
     from lorair_kernels.local_mean_triton import local_mean_kernel
 
     outer, length, width = x.shape

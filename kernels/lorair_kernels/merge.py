@@ -17,10 +17,10 @@ from lorair_kernels.reference import merge_packed_backward as reference_merge_pa
 def merge_packed(
     weights: Tensor, a: Tensor, b: Tensor, gates: Tensor, shapes: list[int], scale: float, dtype: torch.dtype
 ) -> Tensor:
-    """The effective weights of many convolutions for many gate vectors, ``W + scale * sum_e g_e B_e A_e``.
+    """The effective weights of many convolutions for many gate vectors, `W + scale * sum_e g_e B_e A_e`.
 
-    Differentiable in weights, a, b and gates. The arguments are those of :func:`lorair_kernels.reference.merge_packed`,
-    floating and contiguous; the result is ``[U, P]`` of ``dtype``.
+    Differentiable in weights, a, b and gates. The arguments are those of `lorair_kernels.reference.merge_packed`,
+    floating and contiguous; the result is `[U, P]` of `dtype`.
     """
     if not runs_triton(weights):
         return reference_merge_packed(weights, a, b, gates, shapes, scale).to(dtype)
@@ -49,7 +49,7 @@ def _(
 def merge_packed_backward(
     grad: Tensor, a: Tensor, b: Tensor, gates: Tensor, shapes: list[int], scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of :func:`merge_packed` in a, b and gates, from ``grad`` [U, P]."""
+    """Gradients of `merge_packed` in a, b and gates, from `grad` [U, P]."""
     if not runs_triton(grad):
         return reference_merge_packed_backward(grad, a, b, gates, shapes, scale)
     from lorair_kernels.merge_triton import merge_grad_a_kernel, merge_grad_b_kernel
@@ -100,9 +100,9 @@ merge_packed.register_autograd(_backward, setup_context=_save)
 def tile_table(
     shapes: tuple[int, ...], experts: int, axes: tuple[str, str], tile: MergeTile, device: torch.device
 ) -> Tensor:
-    """The int64 rows ``(weight_at, a_at, b_at, rows, columns, rank, first, second)`` that the kernels read.
+    """The int64 rows `(weight_at, a_at, b_at, rows, columns, rank, first, second)` that the kernels read.
 
-    One row for each tile along the two ``axes`` of each convolution. Built once and kept, so that a CUDA graph can
+    One row for each tile along the two `axes` of each convolution. Built once and kept, so that a CUDA graph can
     hold it.
     """
     table: list[tuple[int, ...]] = []

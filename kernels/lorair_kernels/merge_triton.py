@@ -1,7 +1,7 @@
 """Triton kernels of merge_experts: W + s * sum_e g_e B_e A_e for all convolutions in one launch, and its gradients.
 
 A program reads which tile of which convolution is its own from a table of int64 rows
-``(weight_at, a_at, b_at, rows, columns, rank, first, second)``: where the convolution's weight and factors start in
+`(weight_at, a_at, b_at, rows, columns, rank, first, second)`: where the convolution's weight and factors start in
 the packed buffers, their shape, and the tile's origin along the two axes that the kernel tiles.
 All arithmetic is in float32; products of float32 factors take three tf32 products on tensor cores.
 """
@@ -83,7 +83,7 @@ def merge_grad_b_kernel(
 ):  # fmt: skip
     """grad_b[e] = scale * sum_u gates[u, e] h_u with h_u = grad[u] A_e^T; a program owns some rows and ranks.
 
-    The gradient of a gate, scale * <grad[u], B_e A_e>, is scale * <h_u, B_e>: ``partial`` [tiles, U, E] takes the
+    The gradient of a gate, scale * <grad[u], B_e A_e>, is scale * <h_u, B_e>: `partial` [tiles, U, E] takes the
     tile's share of it.
     """
     e, tile = tl.program_id(0) % EXPERTS, tl.program_id(0) // EXPERTS

@@ -1,7 +1,7 @@
 """NAFNet's block by the fused operations, NHWC, every image with its own weight set.
 
-Activations are ``[B, H, W, C]`` of float16, bfloat16 or float32; weights have the same dtype, biases, row sums and
-statistics are float32. ``index`` int32 [B] names the weight set of each image, on the device.
+Activations are `[B, H, W, C]` of float16, bfloat16 or float32; weights have the same dtype, biases, row sums and
+statistics are float32. `index` int32 [B] names the weight set of each image, on the device.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from lorair_kernels.pointwise import pointwise
 
 @dataclass(frozen=True)
 class Folded:
-    """A convolution's weight sets: weight ``[U, N, K]`` rounded to the storage dtype, bias and row sums ``[U, N]``."""
+    """A convolution's weight sets: weight `[U, N, K]` rounded to the storage dtype, bias and row sums `[U, N]`."""
 
     weight: Tensor
     bias: Tensor
@@ -35,7 +35,7 @@ class Folded:
 
 @dataclass(frozen=True)
 class BlockWeights:
-    """The convolutions of a NAFBlock with norms and residual scales folded in; conv2's taps are ``[U, 9, 2C]``."""
+    """The convolutions of a NAFBlock with norms and residual scales folded in; conv2's taps are `[U, 9, 2C]`."""
 
     conv1: Folded
     conv2: Folded
@@ -51,8 +51,8 @@ class BlockWeights:
         Differentiable in every tensor of the block.
 
         Args:
-            block: the tensors of a NAFBlock by name: convolution weights ``[U, cout, cin/groups, k, k]``, the
-                rest as the block holds it (``conv1.bias``, ``norm1.weight``, ``beta``, ``attention.conv.bias``, ...).
+            block: the tensors of a NAFBlock by name: convolution weights `[U, cout, cin/groups, k, k]`, the
+                rest as the block holds it (`conv1.bias`, `norm1.weight`, `beta`, `attention.conv.bias`, ...).
             dtype: of the weights in the result.
         """
         tensors = {name: tensor.float() for name, tensor in block.items()}
@@ -85,12 +85,12 @@ class BlockWeights:
 
 
 def naf_block(x: Tensor, weights: BlockWeights, index: Tensor, window: tuple[int, int] | None = None) -> Tensor:
-    """NAFNet's block (arXiv 2204.04676): ``[B, H, W, C]`` -> the same.
+    """NAFNet's block (arXiv 2204.04676): `[B, H, W, C]` -> the same.
 
     Args:
-        x: ``[B, H, W, C]`` with the weights' dtype.
+        x: `[B, H, W, C]` with the weights' dtype.
         weights: U folded weight sets.
-        index: ``[B]`` int32, the set of each image.
+        index: `[B]` int32, the set of each image.
         window: height and width of the channel attention's pooling window (TLSC, arXiv 2112.04491), at most H and W;
             None for the whole map.
     """
@@ -113,7 +113,7 @@ def naf_block(x: Tensor, weights: BlockWeights, index: Tensor, window: tuple[int
 
 
 def spread_edges(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Repeat the edge rows and columns of ``[B, h, w, C]`` until the map has ``size``, as much on both sides."""
+    """Repeat the edge rows and columns of `[B, h, w, C]` until the map has `size`, as much on both sides."""
     height, width = (
         (torch.arange(full, device=x.device) - (full - part) // 2).clamp(0, part - 1)
         for full, part in zip(size, x.shape[1:3], strict=True)

@@ -18,8 +18,8 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
 class PackedExperts:
     """The convolutions of a model, their weights and factors packed into three flat buffers.
 
-    ``weights`` ``[P]``, ``a`` ``[PA]`` and ``b`` ``[PB]`` as in :func:`lorair_kernels.reference.merge_packed`;
-    ``weight_shapes`` are the convolution weights' shapes, ``shapes`` the rows, columns and rank of each one's factors.
+    `weights` `[P]`, `a` `[PA]` and `b` `[PB]` as in `lorair_kernels.reference.merge_packed`;
+    `weight_shapes` are the convolution weights' shapes, `shapes` the rows, columns and rank of each one's factors.
     """
 
     weights: Tensor
@@ -35,8 +35,8 @@ class PackedExperts:
         """Pack convolutions, differentiably.
 
         Args:
-            weights: ``[cout, cin/groups, k, k]`` each.
-            a, b: their factors, ``[E, r*k, cin*k]`` and ``[E, (cout/groups)*k, r*k]``.
+            weights: `[cout, cin/groups, k, k]` each.
+            a, b: their factors, `[E, r*k, cin*k]` and `[E, (cout/groups)*k, r*k]`.
             scale: alpha / rank.
         """
         shapes: list[int] = []
@@ -51,9 +51,9 @@ class PackedExperts:
         return cls(_flat(weights), _flat(a), _flat(b), weight_shapes, tuple(shapes), len(a[0]), scale)
 
     def merge(self, gates: Tensor, dtype: torch.dtype | None = None) -> list[Tensor]:
-        """Each convolution's effective weights ``[U, cout, cin/groups, k, k]`` for ``gates`` [U, E], by one launch.
+        """Each convolution's effective weights `[U, cout, cin/groups, k, k]` for `gates` [U, E], by one launch.
 
-        The results are views of one buffer and have ``dtype``, the weights' own where it is None.
+        The results are views of one buffer and have `dtype`, the weights' own where it is None.
         """
         merged = merge_packed(
             self.weights, self.a, self.b, gates, list(self.shapes), self.scale, dtype or self.weights.dtype
@@ -62,10 +62,10 @@ class PackedExperts:
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.weight_shapes, strict=True)]
 
     def bank(self, dtype: torch.dtype | None = None) -> list[Tensor]:
-        """One merged set per expert, ``[E, cout, cin/groups, k, k]``: built once, then chosen by :func:`top_expert`."""
+        """One merged set per expert, `[E, cout, cin/groups, k, k]`: built once, then chosen by `top_expert`."""
         return self.merge(torch.eye(self.experts, dtype=self.weights.dtype, device=self.weights.device), dtype)
 
 
 def top_expert(gates: Tensor) -> Tensor:
-    """The bank's set for each image of ``gates`` [B, E], int32 [B], without a device-to-host copy."""
+    """The bank's set for each image of `gates` [B, E], int32 [B], without a device-to-host copy."""
     return gates.argmax(dim=1).to(torch.int32)

@@ -23,26 +23,26 @@ def pointwise(
     gated: bool = False,
     squares: str = "",
 ) -> Tensor:
-    """A 1x1 convolution, ``residual + gate(W norm(x) + b)`` with W and b of each image's set, in one launch.
+    """A 1x1 convolution, `residual + gate(W norm(x) + b)` with W and b of each image's set, in one launch.
 
     Differentiable in x, weight, bias and residual. The row sums belong to the weight: its gradient is the whole one,
     and they have none.
 
     Args:
-        x: ``[B, H, W, K]``.
-        weight: ``[U, N, K]`` with x's dtype.
-        bias: ``[U, N]`` float32.
-        index: ``[B]`` int32.
-        row_sums: ``[U, N]`` float32, the sums over K of the rounded weight; given, x is layer-normalised first
+        x: `[B, H, W, K]`.
+        weight: `[U, N, K]` with x's dtype.
+        bias: `[U, N]` float32.
+        index: `[B]` int32.
+        row_sums: `[U, N]` float32, the sums over K of the rounded weight; given, x is layer-normalised first
             (eps 1e-6, the affine folded into weight and bias).
-        residual: ``[B, H, W, N]`` with x's dtype, added last; not with ``gated``.
+        residual: `[B, H, W, N]` with x's dtype, added last; not with `gated`.
         gated: multiply the two halves of the N channels, leaving N/2.
-        squares: ``"read"`` for a 2x2 convolution of stride 2: x is ``[B, 2H, 2W, K/4]``, and each pixel is made of a
-            square of x's, whose channels follow row by row. ``"write"`` for a pixel shuffle: result and residual are
-            ``[B, 2H, 2W, N/4]``, and each pixel makes such a square.
+        squares: `"read"` for a 2x2 convolution of stride 2: x is `[B, 2H, 2W, K/4]`, and each pixel is made of a
+            square of x's, whose channels follow row by row. `"write"` for a pixel shuffle: result and residual are
+            `[B, 2H, 2W, N/4]`, and each pixel makes such a square.
 
     Returns:
-        ``[B, H, W, N]`` or N/2 channels, contiguous, with x's dtype.
+        `[B, H, W, N]` or N/2 channels, contiguous, with x's dtype.
 
     Raises:
         ValueError: if weight does not fit x, index is not int32, or squares of an odd size are read.

@@ -1,6 +1,6 @@
 """Triton kernel of the 1x1 convolution, NHWC: a pixel's channels are one row, so it is a plain GEMM.
 
-Every image reads its own weight set, ``index[image]``. Statistics, sums and products of the two gate halves are
+Every image reads its own weight set, `index[image]`. Statistics, sums and products of the two gate halves are
 float32 whatever the storage; products of float32 inputs take three tf32 products on tensor cores.
 """
 
@@ -10,9 +10,9 @@ import triton.language as tl
 
 @triton.jit
 def in_squares(token, channel, width, channels):
-    """Where channels of tokens lie in an image whose tokens, ``width`` a row, are 2x2 squares of its pixels.
+    """Where channels of tokens lie in an image whose tokens, `width` a row, are 2x2 squares of its pixels.
 
-    Two neighbouring pixels are one row of numbers, so a square is two halves of ``channels``, a row of pixels apart.
+    Two neighbouring pixels are one row of numbers, so a square is two halves of `channels`, a row of pixels apart.
     """
     half = channels // 2
     corner = (token // width * (2 * width) + token % width).to(tl.int64) * half
@@ -29,7 +29,7 @@ def pointwise_kernel(
 
     The layer norm waits until after the product: W (x - mean)/std = (W x - mean * rowsum(W))/std, so that the tensor
     cores read x as it is stored. Its moments come from the same loads, joined chunk by chunk (Chan, Golub and
-    LeVeque 1983), without the cancellation of a sum of squares. Gated, ``outputs`` counts the products
+    LeVeque 1983), without the cancellation of a sum of squares. Gated, `outputs` counts the products
     and the weight has twice as many rows: first those of u, then those of v. SQUARES "read": a token of x is a square
     of pixels; "write": one of y and residual is.
     """

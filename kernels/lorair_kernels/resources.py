@@ -1,6 +1,6 @@
 """Registers, spills and shared memory of every kernel of the plan, compiled ahead of time; no GPU is needed.
 
-``python -m lorair_kernels.resources`` prints them for each architecture.
+`python -m lorair_kernels.resources` prints them for each architecture.
 """
 
 import argparse
@@ -29,7 +29,7 @@ class Resources:
 
 
 def compile_variant(variant: Variant, capability: int) -> Resources:
-    """Compile for ``capability`` (80 for sm_80) and read the result's resources from the binary."""
+    """Compile for `capability` (80 for sm_80) and read the result's resources from the binary."""
     from triton import compile, knobs
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource

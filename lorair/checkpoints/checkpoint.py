@@ -19,7 +19,7 @@ class ClipReference:
     Attributes:
         name: a model of open_clip.
         tag: which of its weights, in open_clip's terms.
-        sha256: of the tower's tensors, as ``tensors_sha256`` computes it.
+        sha256: of the tower's tensors, as `tensors_sha256` computes it.
     """
 
     name: str
@@ -33,9 +33,9 @@ class Checkpoint:
 
     Attributes:
         config: what the model is made of.
-        state: parameter names of :class:`LoRAIR` to tensors; the tower's are absent where ``clip`` names their source.
-        mean_priors: ``[E, P]``, None where no images were at hand to measure them.
-        clip: where the tower's weights come from, None where ``state`` has them.
+        state: parameter names of `LoRAIR` to tensors; the tower's are absent where `clip` names their source.
+        mean_priors: `[E, P]`, None where no images were at hand to measure them.
+        clip: where the tower's weights come from, None where `state` has them.
         training: a summary of how the weights came about: plain data, empty where unknown.
     """
 
@@ -49,7 +49,7 @@ class Checkpoint:
 def checkpoint_of(
     model: LoRAIR, training: Mapping[str, object] | None = None, clip: ClipReference | None = None
 ) -> Checkpoint:
-    """The checkpoint of a model in memory; with ``clip`` the tower's weights are left to that reference."""
+    """The checkpoint of a model in memory; with `clip` the tower's weights are left to that reference."""
     state = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items() if name != "mean_priors"}
     if clip is not None:
         state = {name: tensor for name, tensor in state.items() if not name.startswith(TOWER)}

@@ -15,11 +15,11 @@ def checkpoint_of_clip(config: ModelConfig, source: str) -> Checkpoint:
 
     Args:
         config: of the model.
-        source: open_clip's ``MODEL/TAG``, which open_clip may download, or ``MODEL/FILE`` with a file of its weights.
+        source: open_clip's `MODEL/TAG`, which open_clip may download, or `MODEL/FILE` with a file of its weights.
 
     Raises:
         ValueError: the source is not named like that.
-        CheckpointError: open_clip cannot load it, or it is another tower than ``config`` has.
+        CheckpointError: open_clip cannot load it, or it is another tower than `config` has.
     """
     name, _, pretrained = source.partition("/")
     if not (name and pretrained):
@@ -33,7 +33,7 @@ def checkpoint_of_clip(config: ModelConfig, source: str) -> Checkpoint:
 
 
 def refer_to_clip(checkpoint: Checkpoint, reference: str) -> Checkpoint:
-    """The same checkpoint without its tower's weights, which ``reference``, an open_clip ``MODEL/TAG``, names.
+    """The same checkpoint without its tower's weights, which `reference`, an open_clip `MODEL/TAG`, names.
 
     Raises:
         ValueError: the reference is not named like that, or the checkpoint holds no tower.
@@ -69,7 +69,7 @@ def state_of_clip(clip: ClipReference, weights: str | Path | None) -> dict[str, 
 
 
 def _tower_of_clip(name: str, pretrained: str) -> dict[str, Tensor]:
-    """The vision tower of an open_clip model; ``pretrained`` is a tag, which open_clip may download, or a file."""
+    """The vision tower of an open_clip model; `pretrained` is a tag, which open_clip may download, or a file."""
     import open_clip
 
     try:

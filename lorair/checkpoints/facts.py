@@ -29,7 +29,7 @@ class CheckpointFacts:
     """The description of a checkpoint.
 
     Attributes:
-        checkpoint: its path, or ``default``.
+        checkpoint: its path, or `default`.
         format_version: of the file's format.
         degradations: the classes of the router, one expert each.
         parameters: how many numbers it holds.
@@ -57,10 +57,10 @@ def describe_checkpoint(path: str | Path) -> CheckpointFacts:
     """Read a checkpoint and describe it.
 
     Args:
-        path: ``*.pt``, ``*.safetensors``, or ``default``.
+        path: `*.pt`, `*.safetensors`, or `default`.
 
     Raises:
-        CheckpointError: see :func:`read_checkpoint`.
+        CheckpointError: see `read_checkpoint`.
     """
     checkpoint = read_checkpoint(path)
     return CheckpointFacts(

@@ -1,6 +1,6 @@
 """The checkpoint's file: configuration, weights and how they came about, as tensors and plain data.
 
-Two containers hold the same content: ``.pt`` (torch's, read with ``weights_only=True``) and ``.safetensors``
+Two containers hold the same content: `.pt` (torch's, read with `weights_only=True`) and `.safetensors`
 (the plain data as JSON in its metadata). Neither can run code.
 """
 
@@ -27,7 +27,7 @@ DEFAULT = "default"
 
 
 def checkpoint_path(name: str | Path = DEFAULT) -> Path:
-    """The file of a checkpoint; ``default`` names the small demonstration model inside the package."""
+    """The file of a checkpoint; `default` names the small demonstration model inside the package."""
     return Path(str(files("lorair"))) / "weights" / "default.pt" if str(name) == DEFAULT else Path(name)
 
 
@@ -35,7 +35,7 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint, dtype: torch.dtyp
     """Write a checkpoint; the suffix chooses the container. The file appears whole or not at all.
 
     Args:
-        path: ``*.pt`` or ``*.safetensors``.
+        path: `*.pt` or `*.safetensors`.
         checkpoint: what to write.
         dtype: storage of floating tensors, None for their own. Reading gives float32 back.
 
@@ -67,7 +67,7 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint, dtype: torch.dtyp
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint, every floating tensor as float32; ``default`` names the one inside the package.
+    """Read a checkpoint, every floating tensor as float32; `default` names the one inside the package.
 
     Raises:
         CheckpointError: the file is missing, truncated, foreign, of a newer format, or holds code.

@@ -26,13 +26,13 @@ def load(path: str | Path = DEFAULT, device: str = "auto", clip_weights: str | P
         torch.Size([1, 3, 48, 64])
 
     Args:
-        path: ``*.pt``, ``*.safetensors``, or ``default`` for the small demonstration model inside the package.
-        device: ``auto`` (a GPU where torch sees one), ``cpu``, ``cuda`` or ``cuda:N``.
+        path: `*.pt`, `*.safetensors`, or `default` for the small demonstration model inside the package.
+        device: `auto` (a GPU where torch sees one), `cpu`, `cuda` or `cuda:N`.
         clip_weights: local file of the CLIP weights that the checkpoint refers to; None lets open_clip find them,
             which may download them.
 
     Returns:
-        A module of floating images ``[B, 3, H, W]`` in [0, 1], of any size; see :meth:`LoRAIR.forward`.
+        A module of floating images `[B, 3, H, W]` in [0, 1], of any size; see `LoRAIR.forward`.
 
     Raises:
         CheckpointError: the file is missing, truncated, foreign, of a newer format, or holds code; or its weights do

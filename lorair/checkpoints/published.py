@@ -1,4 +1,4 @@
-"""The published checkpoints: a restorer file and a router file, each ``{"params": state_dict}``.
+"""The published checkpoints: a restorer file and a router file, each `{"params": state_dict}`.
 
 The router file carries CLIP's weights under Hugging Face names, which are renamed to open_clip's here, so that
 nothing is downloaded. Every size is read from the shapes.
@@ -32,11 +32,11 @@ def convert(
     """A published pair as a checkpoint.
 
     Args:
-        restorer: the restorer's file, such as ``setting1_ir.pth``.
-        router: the router's file, such as ``setting1_router.pth``.
+        restorer: the restorer's file, such as `setting1_ir.pth`.
+        router: the router's file, such as `setting1_router.pth`.
         degradations: one name per class of the router; None takes snow, rain, raindrop for three classes.
         top_k: experts an image may use, which the files do not say; published: 1.
-        local_window: see :class:`RestorerConfig`; None to reproduce published figures.
+        local_window: see `RestorerConfig`; None to reproduce published figures.
         quick_gelu: the tower's activation, which the files do not say; True for OpenAI's CLIP.
 
     Raises:
@@ -59,7 +59,7 @@ def convert(
 
 
 def read_params(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``{"params": state_dict}`` file, float32; no code that it may hold is run.
+    """The tensors of a `{"params": state_dict}` file, float32; no code that it may hold is run.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another form, or holds more than tensors and plain data.

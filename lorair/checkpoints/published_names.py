@@ -16,7 +16,7 @@ def restorer_state(params: State) -> dict[str, Tensor]:
 
 
 def restorer_name(name: str) -> str:
-    """Our name of a published tensor: ``encoders.0.conv1.lora_A_list`` -> ``encoders.0.modulation.conv1.a``."""
+    """Our name of a published tensor: `encoders.0.conv1.lora_A_list` -> `encoders.0.modulation.conv1.a`."""
     name = name.replace(".conv.", ".").replace("lora_A_list", "a").replace("lora_B_list", "b")
     name = (
         name.replace("intro_de.", "prior_head.").replace("middle_blks.", "middle.").replace("sca.1.", "attention.conv.")

@@ -21,7 +21,7 @@ USAGE, MACHINE = 2, 3
 
 
 def application(help: str) -> typer.Typer:
-    """A program: a group of commands that also answers ``--version``."""
+    """A program: a group of commands that also answers `--version`."""
     app = command_group(help)
 
     @app.callback()
@@ -49,13 +49,13 @@ def command_group(help: str) -> typer.Typer:
 
 
 def print_json(record: "DataclassInstance", indent: int | None = 2) -> None:
-    """Print a record as one JSON object on stdout, as :func:`lorair.cli.schema.schema_of` its class describes it."""
+    """Print a record as one JSON object on stdout, as `lorair.cli.schema.schema_of` its class describes it."""
     print(json.dumps(dict_from_dataclass(record), indent=indent, allow_nan=False), flush=True)
 
 
 def run(app: Callable[[], None]) -> None:
     """Run a program. Exit codes: 0 ok, 2 wrong usage or value, 3 the system rejects a file, else the error's own
-    ``exit_code``; interrupted 130, terminated 143, both after everything half done is cleared away."""
+    `exit_code`; interrupted 130, terminated 143, both after everything half done is cleared away."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:

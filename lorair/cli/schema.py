@@ -1,4 +1,4 @@
-"""What ``--json`` prints: the JSON Schema of a record's class, and the reference page of all commands."""
+"""What `--json` prints: the JSON Schema of a record's class, and the reference page of all commands."""
 
 import inspect
 import re
@@ -25,9 +25,9 @@ _NAMES = {
 
 
 def schema_of(record: "type[DataclassInstance]") -> Schema:
-    """The JSON Schema (2020-12) of what ``print_json`` prints for an instance: all fields, and no others.
+    """The JSON Schema (2020-12) of what `print_json` prints for an instance: all fields, and no others.
 
-    The description of a field is its entry under ``Attributes:`` in the docstring of its class.
+    The description of a field is its entry under `Attributes:` in the docstring of its class.
 
     Raises:
         TypeError: a field's type has no counterpart in JSON.
@@ -50,7 +50,7 @@ def reference_page(records: "Mapping[str, type[DataclassInstance]]") -> str:
     """A page in Markdown with a table of the fields that each command prints.
 
     Args:
-        records: what is printed, by command, such as ``"lorair info"``.
+        records: what is printed, by command, such as `"lorair info"`.
     """
     return "\n".join(line for command, record in records.items() for line in _section(command, schema_of(record)))
 
@@ -64,7 +64,7 @@ def _section(command: str, schema: Schema) -> Iterator[str]:
 
 
 def _rows(prefix: str, schema: Schema) -> Iterator[tuple[str, Schema]]:
-    """Fields and theirs, named by their path: ``parameters.experts``, ``records[].psnr_db``, ``gates{}``."""
+    """Fields and theirs, named by their path: `parameters.experts`, `records[].psnr_db`, `gates{}`."""
     for name, inner in schema.get("properties", {}).items():
         yield prefix + name, inner
         yield from _rows(f"{prefix}{name}.", inner)
@@ -123,7 +123,7 @@ def _schema(hint: Any) -> Schema:  # noqa: ANN401 (a type hint is any object)
 
 
 def _meanings(record: type) -> Iterator[tuple[str, str]]:
-    """Names and texts of the section ``Attributes:`` of a docstring."""
+    """Names and texts of the section `Attributes:` of a docstring."""
     _, _, section = (inspect.getdoc(record) or "").partition("\nAttributes:\n")
     for entry in re.split(r"\n {4}(?=\w)", "\n" + section.split("\n\n")[0]):
         name, colon, meaning = entry.partition(":")

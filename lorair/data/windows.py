@@ -74,7 +74,7 @@ def extended_size(size: tuple[int, int], height: int, width: int) -> tuple[int, 
 
 
 def extended_cut(window: Window, size: tuple[int, int], image: Uint8Image) -> Uint8Image:
-    """What a window shows of an image that is first extended by reflection, below and to the right, to ``size``."""
+    """What a window shows of an image that is first extended by reflection, below and to the right, to `size`."""
     return window.cut(_extend(image, size))
 
 

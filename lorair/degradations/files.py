@@ -40,7 +40,7 @@ def contact_sheet(source: Path, seed: int) -> NDArray[np.uint8]:
 
 
 def severity_from(kind: str, texts: Sequence[str]) -> dict[str, float]:
-    """``["sigma=25"]`` -> ``{"sigma": 25}``; ValueError where a text is no NAME=NUMBER or names no parameter."""
+    """`["sigma=25"]` -> `{"sigma": 25}`; ValueError where a text is no NAME=NUMBER or names no parameter."""
     known = severities(kind)
     fixed: dict[str, float] = {}
     for text in texts:

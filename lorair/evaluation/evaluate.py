@@ -1,4 +1,4 @@
-"""Evaluation as one call: what ``lorair evaluate`` does."""
+"""Evaluation as one call: what `lorair evaluate` does."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -50,18 +50,18 @@ def evaluate(
     """Restore pairs and measure them; one pair at a time is in memory.
 
     Args:
-        runtime: what runs the model, see ``open_runtime``.
-        pairs: ``BenchmarkPairs`` of a setting, ``FolderPairs`` or ``PhotographPairs``.
-        protocol: see ``score_pairs``.
-        degradation: see ``score_pairs``.
-        tile: see ``score_pairs``.
-        overlap: see ``score_pairs``.
-        lpips: see ``score_pairs``.
-        published: figures of others on these pairs; left out of the result under another ``protocol``.
+        runtime: what runs the model, see `open_runtime`.
+        pairs: `BenchmarkPairs` of a setting, `FolderPairs` or `PhotographPairs`.
+        protocol: see `score_pairs`.
+        degradation: see `score_pairs`.
+        tile: see `score_pairs`.
+        overlap: see `score_pairs`.
+        lpips: see `score_pairs`.
+        published: figures of others on these pairs; left out of the result under another `protocol`.
         on_pair: called after each pair with how many of how many are done.
 
     Raises:
-        ValueError: see ``score_pairs``.
+        ValueError: see `score_pairs`.
         ImageError: an image is missing or cannot be read.
     """
     if protocol is not None:

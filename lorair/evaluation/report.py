@@ -81,7 +81,7 @@ class EvaluationReport:
 
 
 def report_of(evaluation: Evaluation, settings: Mapping[str, str | int | None]) -> EvaluationReport:
-    """Everything about an evaluation; ``settings`` records what was evaluated and how."""
+    """Everything about an evaluation; `settings` records what was evaluated and how."""
     used = dict.fromkeys(score.protocol for score in evaluation.scores)
     return EvaluationReport(
         format=FORMAT,

@@ -83,8 +83,8 @@ def score_pairs(
     Args:
         runtime: what runs the model.
         pairs: each names the protocol that it is measured in.
-        protocol: a name of ``lorair.evaluation.metrics.PROTOCOLS`` to measure all of them in instead.
-        degradation: a name of ``runtime.degradations`` for all pairs, ``ORACLE`` for each pair's own expert, or
+        protocol: a name of `lorair.evaluation.metrics.PROTOCOLS` to measure all of them in instead.
+        degradation: a name of `runtime.degradations` for all pairs, `ORACLE` for each pair's own expert, or
             None to let the router choose.
         tile: side in pixels of overlapping tiles, None for whole images where the runtime takes them.
         overlap: pixels over which neighbouring tiles blend.

@@ -14,7 +14,7 @@ AVERAGE: Final = "average"
 
 @dataclass(frozen=True)
 class TaskSummary:
-    """Means over a task's images; ``accuracy`` is the share routed to the task's own expert, where that is known."""
+    """Means over a task's images; `accuracy` is the share routed to the task's own expert, where that is known."""
 
     task: str
     protocol: str

@@ -32,7 +32,7 @@ def check_tiff(image: TiffImagePlugin.TiffImageFile) -> None:
 
 
 def needs_opencv(data: bytes, image: Image.Image) -> bool:
-    """Whether ``decode_by_opencv`` is to decode an image that Pillow has opened from ``data``."""
+    """Whether `decode_by_opencv` is to decode an image that Pillow has opened from `data`."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         two_planes = is_planar(image) and image.tag_v2[TIFF_TAG["SamplesPerPixel"]] == 2
         return bits_of(image) == 16 or two_planes
@@ -42,7 +42,7 @@ def needs_opencv(data: bytes, image: Image.Image) -> bool:
 def decode_by_opencv(data: bytes, image: Image.Image, orientation: int) -> Samples:
     """Upright samples [H, W, C] of 8 or 16 bits, C being gray, gray and alpha, RGB or RGBA.
 
-    ``image`` is ``data`` opened by Pillow, which decodes it too, where it can, because OpenCV makes up the rest of a
+    `image` is `data` opened by Pillow, which decodes it too, where it can, because OpenCV makes up the rest of a
     file that was cut short.
     """
     if isinstance(image, TiffImagePlugin.TiffImageFile):

@@ -16,13 +16,13 @@ WRITABLE: Final = tuple(suffix for suffix in FORMATS if suffix != ".bmp")
 
 
 def names_image(path: str | Path) -> bool:
-    """Whether a path ends in a suffix of ``FORMATS``, in either case, and is no hidden file."""
+    """Whether a path ends in a suffix of `FORMATS`, in either case, and is no hidden file."""
     path = Path(path)
     return path.suffix.lower() in FORMATS and not path.name.startswith(".")
 
 
 def list_images(folder: Path, recursive: bool = False) -> list[Path]:
-    """The image files of a folder by path, with ``recursive`` those of its folders too.
+    """The image files of a folder by path, with `recursive` those of its folders too.
 
     Hidden files and folders, and links to folders, are left out. OSError where the folder cannot be listed.
     """

@@ -16,10 +16,10 @@ class Picture:
     """An upright image and what its file said of it.
 
     Attributes:
-        pixels: uint8 or uint16 RGB ``[H, W, 3]``; the three channels are equal where ``gray``.
+        pixels: uint8 or uint16 RGB `[H, W, 3]`; the three channels are equal where `gray`.
         gray: whether the file has one colour channel, and shall have one again.
-        alpha: ``[H, W]`` of the same dtype, straight (not premultiplied), or None.
-        exif: the block from its prefix ``Exif\\0\\0`` on, orientation reset; empty where there is none.
+        alpha: `[H, W]` of the same dtype, straight (not premultiplied), or None.
+        exif: the block from its prefix `Exif\\0\\0` on, orientation reset; empty where there is none.
         icc: the profile of the pixels; empty where there is none.
         format: PNG, JPEG, WEBP or TIFF, as its file; PNG where the file is BMP.
     """
@@ -32,16 +32,16 @@ class Picture:
     format: str = "PNG"
 
     def uint8_pixels(self) -> Uint8Image:
-        """The pixels as uint8 ``[H, W, 3]``; those of 16 bits by their nearest levels."""
+        """The pixels as uint8 `[H, W, 3]`; those of 16 bits by their nearest levels."""
         return uint8_samples(self.pixels)
 
     def float_pixels(self) -> Float32Image:
-        """The pixels as float32 ``[H, W, 3]`` in [0, 1]."""
+        """The pixels as float32 `[H, W, 3]` in [0, 1]."""
         return self.pixels.astype(np.float32) / np.float32(np.iinfo(self.pixels.dtype).max)
 
 
 def picture_from_samples(samples: NDArray[Any], exif: bytes = b"", icc: bytes = b"", format: str = "PNG") -> Picture:
-    """A picture of uint8 or uint16 samples ``[H, W]`` or ``[H, W, C]``: gray, gray and alpha, RGB or RGBA.
+    """A picture of uint8 or uint16 samples `[H, W]` or `[H, W, C]`: gray, gray and alpha, RGB or RGBA.
 
     Raises:
         ValueError: another dtype or shape.
@@ -60,7 +60,7 @@ def picture_from_samples(samples: NDArray[Any], exif: bytes = b"", icc: bytes = 
 
 
 def samples_from_picture(picture: Picture) -> Samples:
-    """The inverse of ``picture_from_samples``: ``[H, W, C]`` with as few channels as the picture needs."""
+    """The inverse of `picture_from_samples`: `[H, W, C]` with as few channels as the picture needs."""
     colour = picture.pixels[..., :1] if picture.gray else picture.pixels
     return colour if picture.alpha is None else np.concatenate([colour, picture.alpha[..., None]], axis=2)
 

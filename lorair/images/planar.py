@@ -57,7 +57,7 @@ def planes_of(data: bytes, image: TiffImagePlugin.TiffImageFile) -> list[bytes]:
 
 
 def _directory(tags: dict[int, tuple[int, ...]], order: str, offset: int) -> bytes:
-    """A TIFF directory (TIFF 6.0, section 2) of whole numbers, that is to stand at ``offset``."""
+    """A TIFF directory (TIFF 6.0, section 2) of whole numbers, that is to stand at `offset`."""
     entries, long = b"", b""
     behind = offset + 2 + 12 * len(tags) + 4
     for tag, values in sorted(tags.items()):

@@ -7,12 +7,12 @@ def psnr(restored: Tensor, clean: Tensor, rounded: bool = False) -> Tensor:
     """PSNR in dB of each image over all its samples, -10 log10(mean squared error), for a data range of 1.
 
     Args:
-        restored: floating ``[B, ...]``, samples in [0, 1].
+        restored: floating `[B, ...]`, samples in [0, 1].
         clean: of the same shape.
         rounded: clip both to [0, 1] and round them to 8 bits first, as files would be.
 
     Returns:
-        float64 ``[B]``; infinity where the images are equal, NaN or minus infinity where a sample is not finite.
+        float64 `[B]`; infinity where the images are equal, NaN or minus infinity where a sample is not finite.
 
     Raises:
         ValueError: the shapes differ.

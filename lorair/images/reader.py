@@ -38,7 +38,7 @@ def size_of(path: str | Path) -> tuple[int, int]:
     """Height and width of an image file's upright picture, from its header.
 
     Raises:
-        ImageError: the header is not that of an image which ``read_image`` takes.
+        ImageError: the header is not that of an image which `read_image` takes.
         OSError: the file cannot be opened.
     """
     try:
@@ -51,9 +51,9 @@ def size_of(path: str | Path) -> tuple[int, int]:
 
 
 def decode_image(data: bytes, max_pixels: int | None = None) -> Picture:
-    """As ``read_image``, from a file's bytes; CMYK and Lab are converted to sRGB by their profile.
+    """As `read_image`, from a file's bytes; CMYK and Lab are converted to sRGB by their profile.
 
-    More than ``max_pixels`` are an ImageError before memory is taken for them.
+    More than `max_pixels` are an ImageError before memory is taken for them.
     """
     if not data:
         raise ImageError("the file is empty")

@@ -37,20 +37,20 @@ def restore_tiled(
 ) -> Tensor:
     """Restore an image by tiles; one that is not larger than a tile goes through whole.
 
-    Where memory runs out, the image is restored anew with tiles of half the side, and ``report`` is given the reason.
+    Where memory runs out, the image is restored anew with tiles of half the side, and `report` is given the reason.
 
     Args:
-        restore: takes and gives a floating tensor ``[1, 3, h, w]``, h and w at most ``tile``.
-        image: ``[1, 3, H, W]`` float32.
+        restore: takes and gives a floating tensor `[1, 3, h, w]`, h and w at most `tile`.
+        image: `[1, 3, H, W]` float32.
         tile: side in pixels, None to begin with the whole image.
         overlap: pixels over which neighbouring tiles blend.
         min_tile: the smallest side that running out of memory leads to.
         report: called with one sentence for each halving.
-        map_tiles: applies ``restore`` to the tiles and gives the results in order, as ``map`` does one by one; an
-            executor's ``map`` has several under way.
+        map_tiles: applies `restore` to the tiles and gives the results in order, as `map` does one by one; an
+            executor's `map` has several under way.
 
     Returns:
-        ``[1, 3, H, W]`` float32, on the image's device.
+        `[1, 3, H, W]` float32, on the image's device.
 
     Raises:
         ValueError: the overlap is negative or more than half a tile.
@@ -86,7 +86,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def tile_starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Where the fewest tiles begin along an axis, evenly spaced and sharing ``overlap`` pixels at least."""
+    """Where the fewest tiles begin along an axis, evenly spaced and sharing `overlap` pixels at least."""
     if length <= tile:
         return [0]
     last = math.ceil((length - tile) / (tile - overlap))

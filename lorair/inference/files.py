@@ -38,13 +38,13 @@ def restore_files(
 ) -> list[FileRecord]:
     """Restore files; one that fails does not stop the others.
 
-    A file whose output exists is skipped unless ``overwrite`` is set. As outputs appear whole or not at all,
+    A file whose output exists is skipped unless `overwrite` is set. As outputs appear whole or not at all,
     repeating an interrupted run completes it.
 
     Args:
         runtime: what runs the model; called from this thread only.
-        jobs: as ``plan_jobs`` gives them.
-        degradation: a name of ``runtime.degradations``, or None to let the router see each image.
+        jobs: as `plan_jobs` gives them.
+        degradation: a name of `runtime.degradations`, or None to let the router see each image.
         tile: side in pixels of overlapping tiles, None for whole images where the runtime takes them.
         overlap: pixels over which neighbouring tiles blend.
         overwrite: whether files whose outputs exist are restored again.
@@ -82,7 +82,7 @@ def restore_files(
 def _ahead(
     pool: ThreadPoolExecutor, stage: Callable[[_Step], _Step], steps: Iterable[_Step], count: int
 ) -> Iterator[_Step]:
-    """The stage's results in order, up to ``count`` of them computed ahead."""
+    """The stage's results in order, up to `count` of them computed ahead."""
     running: deque[Future[_Step]] = deque()
     for step in steps:
         running.append(pool.submit(stage, step))

@@ -33,11 +33,11 @@ def plan_jobs(
     can be repeated over a folder that holds its results.
 
     Args:
-        inputs: image files, folders, and patterns such as ``photos/**/*.jpg``.
+        inputs: image files, folders, and patterns such as `photos/**/*.jpg`.
         output: a folder, which keeps the structure below each input; an image file, for a single input; or
             None for files next to the inputs.
         recursive: whether folders are searched below their first level.
-        suffix: added to each name before its extension; None adds ``_restored`` next to the inputs and nothing
+        suffix: added to each name before its extension; None adds `_restored` next to the inputs and nothing
             in a folder.
         extension: of the outputs, "auto" for that of each input, or png where that is not written.
 

@@ -15,13 +15,13 @@ PILLOW_MODES = ("L", "LA", "RGB", "RGBA", "I;16")
 
 
 def tensor_from_pixels(pixels: Samples) -> Tensor:
-    """uint8 or uint16 ``[H, W, 3]`` -> float32 ``[1, 3, H, W]`` in [0, 1]."""
+    """uint8 or uint16 `[H, W, 3]` -> float32 `[1, 3, H, W]` in [0, 1]."""
     scaled = pixels.astype(np.float32) / np.iinfo(pixels.dtype).max
     return torch.from_numpy(scaled).permute(2, 0, 1)[None].contiguous()
 
 
 def pixels_from_tensor(image: Tensor, like: Picture) -> Samples:
-    """Floating ``[1, 3, H, W]`` in [0, 1] -> ``[H, W, 3]``, in the dtype of ``like`` and gray where that is.
+    """Floating `[1, 3, H, W]` in [0, 1] -> `[H, W, 3]`, in the dtype of `like` and gray where that is.
 
     Raises:
         LorairError: a value is not finite.
@@ -37,7 +37,7 @@ def pixels_from_tensor(image: Tensor, like: Picture) -> Samples:
 
 
 def pad_reflected(image: Tensor, height: int, width: int | None = None) -> Tensor:
-    """Reflect ``[B, 3, H, W]`` below and to the right, as often as it takes, to at least ``height`` and ``width``, by
+    """Reflect `[B, 3, H, W]` below and to the right, as often as it takes, to at least `height` and `width`, by
     default a square of that."""
     for axis, side in ((-2, height), (-1, width or height)):
         size = image.shape[axis]
@@ -49,7 +49,7 @@ def pad_reflected(image: Tensor, height: int, width: int | None = None) -> Tenso
 
 
 def picture_from_image(image: ImageLike) -> Picture:
-    """An array ``[H, W]`` or ``[H, W, 1 to 4]`` or a PIL image as a picture; ValueError where it is neither."""
+    """An array `[H, W]` or `[H, W, 1 to 4]` or a PIL image as a picture; ValueError where it is neither."""
     if isinstance(image, np.ndarray):
         return picture_from_samples(image)
     if image.mode not in PILLOW_MODES:

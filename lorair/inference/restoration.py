@@ -56,14 +56,14 @@ def restore(
         ((48, 64, 3), 'uint8')
 
     Args:
-        images: uint8 or uint16 arrays ``[H, W]`` or ``[H, W, C]``, C being gray, gray and alpha, RGB or RGBA;
+        images: uint8 or uint16 arrays `[H, W]` or `[H, W, C]`, C being gray, gray and alpha, RGB or RGBA;
             or PIL images of mode L, LA, RGB, RGBA or I;16. Their full range is 0 to 255, or 0 to 65535.
-        model: what to restore with: ``default``, a checkpoint, a bundle folder or a server's address, as
-            ``lorair restore --model`` takes them; or a model or runtime that is loaded already.
-        degradation: a name of the model's ``degradations``; None lets the router see each image.
+        model: what to restore with: `default`, a checkpoint, a bundle folder or a server's address, as
+            `lorair restore --model` takes them; or a model or runtime that is loaded already.
+        degradation: a name of the model's `degradations`; None lets the router see each image.
         tile: side in pixels of overlapping tiles; None restores whole images, where the runtime takes any size.
         overlap: pixels over which neighbouring tiles blend, at most half a tile.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, where the named model runs; a loaded one stays where it is.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`, where the named model runs; a loaded one stays where it is.
 
     Raises:
         ValueError: an image, the degradation, the tiles or the model's name are not what the runtime takes.
@@ -95,9 +95,9 @@ def restore_picture(
         runtime: what runs the model.
         picture: uint8 or uint16; gray comes back gray, and its alpha and metadata as they are.
         pinned: the routing of a named degradation, None to let the router see the picture.
-        tile: side in pixels, as ``usable_tile`` gives it.
+        tile: side in pixels, as `usable_tile` gives it.
         overlap: pixels over which neighbouring tiles blend.
-        map_tiles: see :func:`lorair.images.restore_tiled`.
+        map_tiles: see `lorair.images.restore_tiled`.
     """
     image = tensor_from_pixels(picture.pixels)
     restored, gates, notes = restore_tensor(runtime, image, pinned, tile, overlap, map_tiles)
@@ -112,7 +112,7 @@ def restore_tensor(
     overlap: int = 32,
     map_tiles: MapTiles = map,
 ) -> tuple[Tensor, dict[str, float], tuple[str, ...]]:
-    """As ``restore_picture``, of float32 ``[1, 3, H, W]`` in [0, 1]: the same unrounded, the gates and the notes."""
+    """As `restore_picture`, of float32 `[1, 3, H, W]` in [0, 1]: the same unrounded, the gates and the notes."""
     height, width = image.shape[-2:]
     smallest = runtime.size_range[0] if runtime.size_range else 1
     routing = runtime.route(image) if pinned is None else pinned

@@ -15,7 +15,7 @@ GROUP = "lorair.runtimes"
 class Runtime(Protocol):
     """A loaded model and what runs it.
 
-    ``size_range`` is the smallest and largest side in pixels that the artefact takes, None for any.
+    `size_range` is the smallest and largest side in pixels that the artefact takes, None for any.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Runtime(Protocol):
     size_range: tuple[int, int] | None
 
     def route(self, images: Tensor) -> Routing | None:
-        """Gates and prior of images ``[B, 3, H, W]`` float32 in [0, 1]; None where the artefact routes inside."""
+        """Gates and prior of images `[B, 3, H, W]` float32 in [0, 1]; None where the artefact routes inside."""
         ...
 
     def pin(self, degradation: str, batch: int) -> Routing:
@@ -31,7 +31,7 @@ class Runtime(Protocol):
         ...
 
     def restore(self, images: Tensor, routing: Routing | None) -> tuple[Tensor, Tensor]:
-        """Images ``[B, 3, H, W]`` float32 in [0, 1] -> (restored alike, gates [B, E]); no routing: route here."""
+        """Images `[B, 3, H, W]` float32 in [0, 1] -> (restored alike, gates [B, E]); no routing: route here."""
         ...
 
 

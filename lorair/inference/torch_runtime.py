@@ -59,7 +59,7 @@ class TorchRuntime:
 
 
 class CompiledRuntime(TorchRuntime):
-    """``compile:best.pt``: the restorer's network compiled by torch.compile, anew for each size of images."""
+    """`compile:best.pt`: the restorer's network compiled by torch.compile, anew for each size of images."""
 
     name = "torch.compile"
 

@@ -35,7 +35,7 @@ def simple_gate(x: Tensor) -> Tensor:
 class ChannelAttention(nn.Module):
     """Simplified channel attention: x times a 1x1 convolution of its mean.
 
-    The mean is taken over a window of ``window`` pixels of this map, edge values repeated to full size (TLSC);
+    The mean is taken over a window of `window` pixels of this map, edge values repeated to full size (TLSC);
     over the whole map where the window covers it or is None.
     """
 
@@ -53,7 +53,7 @@ class ChannelAttention(nn.Module):
 
 
 def spread_edges(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Repeat the edge rows and columns of [B, C, h, w] until the map has ``size``, as much on both sides."""
+    """Repeat the edge rows and columns of [B, C, h, w] until the map has `size`, as much on both sides."""
     extra_h, extra_w = size[0] - x.shape[-2], size[1] - x.shape[-1]
     padding = (extra_w // 2, extra_w - extra_w // 2, extra_h // 2, extra_h - extra_h // 2)
     return F.pad(x, padding, mode="replicate")

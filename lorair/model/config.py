@@ -18,7 +18,7 @@ class TowerConfig:
         layers: transformer blocks.
         head_width: channels of an attention head.
         embed_dim: channels of the projected embedding.
-        mlp_ratio: hidden channels of a block's MLP, over ``width``.
+        mlp_ratio: hidden channels of a block's MLP, over `width`.
         quick_gelu: whether its activation is QuickGELU, as in OpenAI's weights, else GELU.
     """
 
@@ -140,10 +140,10 @@ PRESETS: dict[str, ModelConfig] = {
 
 
 def config_to_dict(config: ModelConfig) -> dict[str, Any]:
-    """Plain data (numbers, strings, lists, dicts) that :func:`config_from_dict` reads back."""
+    """Plain data (numbers, strings, lists, dicts) that `config_from_dict` reads back."""
     return dict_from_dataclass(config)
 
 
 def config_from_dict(data: Mapping[str, object]) -> ModelConfig:
-    """The inverse of :func:`config_to_dict`. ValueError names a field that is missing, unknown or of a wrong type."""
+    """The inverse of `config_to_dict`. ValueError names a field that is missing, unknown or of a wrong type."""
     return dataclass_from_dict(ModelConfig, data, "config")

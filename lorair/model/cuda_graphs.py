@@ -13,7 +13,7 @@ class GraphedCalls:
     """A function of CUDA tensors whose launches are recorded once per set of shapes and then replayed.
 
     The first call of a set runs the function itself, which compiles what it needs, so that sizes that never return
-    are not recorded; the second records. The ``keep`` sets used last are kept. The function must not read values
+    are not recorded; the second records. The `keep` sets used last are kept. The function must not read values
     back from the GPU, and all else that it reads must stay where it is. On other devices it is called directly.
     """
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 class ExpertConv2d(nn.Conv2d):
     """A convolution whose weight carries E low-rank experts.
 
-    Called, it is the plain convolution with ``weight``. The experts act through :meth:`merged_weight`, which
-    the caller puts in the weight's place (see :class:`lorair.model.restorer.Restorer`): one formula for every batch
+    Called, it is the plain convolution with `weight`. The experts act through `merged_weight`, which
+    the caller puts in the weight's place (see `lorair.model.restorer.Restorer`): one formula for every batch
     size and mode, at the cost of one small matrix product per distinct gate vector.
 
-    The factors are ``a`` [E, r*k, cin*k], Kaiming-uniform at start, and ``b`` [E, (cout/groups)*k, r*k], zero
+    The factors are `a` [E, r*k, cin*k], Kaiming-uniform at start, and `b` [E, (cout/groups)*k, r*k], zero
     at start, where cin is the convolution's whole input width, also for a depthwise one; the bias has no experts.
     """
 
@@ -41,19 +41,19 @@ class ExpertConv2d(nn.Conv2d):
         nn.init.uniform_(self.a, -bound, bound)
 
     def merged_weight(self, gates: Tensor) -> Tensor:
-        """The weight with the experts of one gate vector ``[E]`` merged in, shaped as ``weight``."""
+        """The weight with the experts of one gate vector `[E]` merged in, shaped as `weight`."""
         return merge_experts(self.weight, self.a, self.b, gates, self.scale)
 
 
 def gates_from_logits(gate_logits: Tensor, top_k: int) -> Tensor:
-    """Keep the ``top_k`` largest logits of each row, softmax over those, zero elsewhere.
+    """Keep the `top_k` largest logits of each row, softmax over those, zero elsewhere.
 
     Args:
-        gate_logits: ``[B, E]``, the router's output.
+        gate_logits: `[B, E]`, the router's output.
         top_k: 1..E; with 1 the gate is exactly 1.
 
     Returns:
-        ``gates`` ``[B, E]``, rows summing to 1.
+        `gates` `[B, E]`, rows summing to 1.
     """
     values, indices = gate_logits.topk(top_k, dim=-1)
     kept = torch.nn.functional.one_hot(indices, gate_logits.shape[-1]).to(gate_logits.dtype)

@@ -1,6 +1,6 @@
 """The restorer by the fused kernels: the same U-Net, its blocks and convolutions holding U weight sets.
 
-The wiring stays in :class:`lorair.model.unet.RestorationNet`; only what computes at its leaves is exchanged.
+The wiring stays in `lorair.model.unet.RestorationNet`; only what computes at its leaves is exchanged.
 """
 
 import copy
@@ -22,7 +22,7 @@ MOST_SETS = 8
 class FusedRestorer:
     """A U-Net with experts, run by the kernels; a mixed batch at once, without asking the GPU for a value.
 
-    Without gradients, gates of one expert (``one_hot``) choose from a bank of merged sets, one per expert and one
+    Without gradients, gates of one expert (`one_hot`) choose from a bank of merged sets, one per expert and one
     without any, and others are merged image by image; either is a CUDA graph per image size. With gradients every
     step merges anew.
     """
@@ -37,7 +37,7 @@ class FusedRestorer:
         self.forget()
 
     def __call__(self, images: Tensor, prior: Tensor, gates: Tensor) -> Tensor:
-        """Images ``[B, 3, H, W]``, prior ``[B, P]``, gates ``[B, E]`` -> restored ``[B, 3, H, W]``.
+        """Images `[B, 3, H, W]`, prior `[B, P]`, gates `[B, E]` -> restored `[B, 3, H, W]`.
 
         Where one-hot gates were promised, an image whose gates are neither one-hot nor all zero becomes NaN.
         """

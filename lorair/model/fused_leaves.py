@@ -17,7 +17,7 @@ from lorair.model.experts import ExpertConv2d
 
 @dataclass(frozen=True)
 class ConvSets:
-    """A convolution's weight sets: ``[U, N, K]`` where it is pointwise, else ``[U, cout, cin, k, k]``, and its bias."""
+    """A convolution's weight sets: `[U, N, K]` where it is pointwise, else `[U, cout, cin, k, k]`, and its bias."""
 
     weight: Tensor
     bias: Tensor
@@ -35,7 +35,7 @@ class Running:
 
 
 class FusedBlock(nn.Module):
-    """A NAFBlock computed by :func:`lorair_kernels.naf_block`."""
+    """A NAFBlock computed by `lorair_kernels.naf_block`."""
 
     def __init__(self, block: NAFBlock, name: str, running: Running) -> None:
         super().__init__()

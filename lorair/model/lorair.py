@@ -15,8 +15,8 @@ from lorair.model.router import Router, Routing, pinned_routing
 class Descriptor:
     """What a caller must know of a model before using it.
 
-    ``size_multiple`` needs no care: images are padded to it and cropped back. The channel attention averages over
-    ``local_window`` pixels, None for the whole image: tiles smaller than that give another result than the whole image.
+    `size_multiple` needs no care: images are padded to it and cropped back. The channel attention averages over
+    `local_window` pixels, None for the whole image: tiles smaller than that give another result than the whole image.
     """
 
     degradations: tuple[str, ...]
@@ -29,8 +29,8 @@ class Descriptor:
 class LoRAIR(nn.Module):
     """Restores images whose degradation is unknown (LoRA-IR, arXiv 2410.15385).
 
-    ``mean_priors`` [E, P] holds the mean prior of each degradation, for images whose degradation is named by
-    the caller; None where the checkpoint has none. ``backend`` is the restorer's.
+    `mean_priors` [E, P] holds the mean prior of each degradation, for images whose degradation is named by
+    the caller; None where the checkpoint has none. `backend` is the restorer's.
     """
 
     mean_priors: Tensor | None
@@ -59,11 +59,11 @@ class LoRAIR(nn.Module):
         )
 
     def route(self, images: Tensor) -> Routing:
-        """Gates and prior of images ``[B, 3, H, W]`` in [0, 1], once per image."""
+        """Gates and prior of images `[B, 3, H, W]` in [0, 1], once per image."""
         return self.router(images)
 
     def pin(self, degradation: str, batch: int = 1) -> Routing:
-        """The routing of ``batch`` images whose degradation is named; no router pass.
+        """The routing of `batch` images whose degradation is named; no router pass.
 
         Raises:
             ValueError: the name is unknown, or the checkpoint carries no mean priors.
@@ -81,11 +81,11 @@ class LoRAIR(nn.Module):
         """Restore images of any size.
 
         Args:
-            images: ``[B, 3, H, W]`` floating, in [0, 1].
-            degradation: a name of ``degradations`` for all of them, or None to let the router see.
+            images: `[B, 3, H, W]` floating, in [0, 1].
+            degradation: a name of `degradations` for all of them, or None to let the router see.
 
         Returns:
-            ``[B, 3, H, W]`` in [0, 1].
+            `[B, 3, H, W]` in [0, 1].
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(

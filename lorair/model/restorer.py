@@ -25,13 +25,13 @@ CPU_CHUNK = 64 * 256 * 256
 class Restorer(nn.Module):
     """The U-Net with its experts: every image is restored by the weights that its gates merge.
 
-    ``top_k`` promises how many gates of an image are not zero, None promises nothing. ``backend`` chooses what runs:
-    ``"triton"`` the fused kernels of :mod:`lorair_kernels`, a mixed batch at once; ``"torch"`` torch; ``"auto"`` the
+    `top_k` promises how many gates of an image are not zero, None promises nothing. `backend` chooses what runs:
+    `"triton"` the fused kernels of `lorair_kernels`, a mixed batch at once; `"torch"` torch; `"auto"` the
     kernels on a GPU that has a launch file, so that they were measured there, and torch elsewhere.
 
     By torch, images with equal gates share one merged weight set: experts add no cost to a convolution.
-    Without gradients what was merged is kept for the next call, by torch at most ``cache_size`` sets, until a parameter
-    changes (written through ``.data``, a change goes unseen: call :meth:`forget`).
+    Without gradients what was merged is kept for the next call, by torch at most `cache_size` sets, until a parameter
+    changes (written through `.data`, a change goes unseen: call `forget`).
     """
 
     def __init__(
@@ -58,12 +58,12 @@ class Restorer(nn.Module):
         """Restore images by their priors and gates; zero gates restore without experts.
 
         Args:
-            images: ``[B, 3, H, W]`` floating, in [0, 1], any H and W.
-            prior: ``[B, P]``.
-            gates: ``[B, E]``; rows may differ, a row of zeros leaves the experts out.
+            images: `[B, 3, H, W]` floating, in [0, 1], any H and W.
+            prior: `[B, P]`.
+            gates: `[B, E]`; rows may differ, a row of zeros leaves the experts out.
 
         Returns:
-            ``[B, 3, H, W]``, not clamped.
+            `[B, 3, H, W]`, not clamped.
         """
         if self._runs_fused(images):
             self._forget_if_changed()

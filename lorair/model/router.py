@@ -14,7 +14,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Routing(NamedTuple):
-    """Which experts a batch uses; ``gate_logits`` is None where a degradation was named instead of routed."""
+    """Which experts a batch uses; `gate_logits` is None where a degradation was named instead of routed."""
 
     gate_logits: Tensor | None
     gates: Tensor
@@ -67,15 +67,15 @@ def resize_bicubic(images: Tensor, size: int) -> Tensor:
 def router_views(images: Tensor, size: int) -> Tensor:
     """The five views that the tower sees, normalised for CLIP.
 
-    View 0 is the whole image at ``size``; views 1-4 are the quarters, row by row, of the image at twice that
+    View 0 is the whole image at `size`; views 1-4 are the quarters, row by row, of the image at twice that
     size. Pixels are truncated to 8 bits first, as published.
 
     Args:
-        images: ``[B, 3, H, W]`` floating, in [0, 1].
+        images: `[B, 3, H, W]` floating, in [0, 1].
         size: the tower's input side.
 
     Returns:
-        ``[B, 5, 3, size, size]`` float32.
+        `[B, 5, 3, size, size]` float32.
     """
     levels = (images.float().clamp(0, 1) * 255).floor()
     whole = resize_bicubic(levels, size)
@@ -101,12 +101,12 @@ class Router(nn.Module):
         self.head = nn.Linear(config.prior_dim, experts)
 
     def forward(self, images: Tensor) -> Routing:
-        """Route images ``[B, 3, H, W]`` in [0, 1] -> gate_logits [B, E], gates [B, E], prior [B, P]."""
+        """Route images `[B, 3, H, W]` in [0, 1] -> gate_logits [B, E], gates [B, E], prior [B, P]."""
         views = router_views(images, self.image_size)
         return self.route_views(views)
 
     def route_views(self, views: Tensor) -> Routing:
-        """Route the views of :func:`router_views`, ``[B, 5, 3, S, S]``."""
+        """Route the views of `router_views`, `[B, 5, 3, S, S]`."""
         batch = views.shape[0]
         dtype = self.head.weight.dtype
         embedded = self.tower(views.flatten(0, 1).to(dtype)).unflatten(0, (batch, 5))
@@ -117,6 +117,6 @@ class Router(nn.Module):
 
 
 def pinned_routing(index: int, mean_priors: Tensor, batch: int) -> Routing:
-    """A named degradation instead of the router: its gate is 1, its prior the mean one of ``mean_priors`` [E, P]."""
+    """A named degradation instead of the router: its gate is 1, its prior the mean one of `mean_priors` [E, P]."""
     gates = F.one_hot(torch.tensor([index], device=mean_priors.device), len(mean_priors)).to(mean_priors.dtype)
     return Routing(None, gates.expand(batch, -1), mean_priors[index].expand(batch, -1))

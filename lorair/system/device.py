@@ -6,7 +6,7 @@ from lorair.errors import RuntimeUnavailableError
 
 
 def resolve_device(device: str) -> torch.device:
-    """``auto`` is the GPU where there is one; a number is that GPU. RuntimeUnavailableError where it is not there."""
+    """`auto` is the GPU where there is one; a number is that GPU. RuntimeUnavailableError where it is not there."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:

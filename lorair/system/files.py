@@ -16,13 +16,13 @@ _SUFFIX: Final = ".part"
 
 @contextmanager
 def written_aside(path: Path) -> Generator[Path]:
-    """A path next to ``path`` to write to, which is renamed to it when the block ends well and else removed.
+    """A path next to `path` to write to, which is renamed to it when the block ends well and else removed.
 
-    What the block raises leaves ``path`` as it was. A file that is replaced passes its permissions on; a new one gets
+    What the block raises leaves `path` as it was. A file that is replaced passes its permissions on; a new one gets
     the usual ones.
 
     Raises:
-        OSError: the folder is missing or cannot be written to; it names ``path``, not the file aside.
+        OSError: the folder is missing or cannot be written to; it names `path`, not the file aside.
     """
     aside = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{_SUFFIX}")
     try:
@@ -40,26 +40,26 @@ def written_aside(path: Path) -> Generator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file by way of ``written_aside``."""
+    """Write a file by way of `written_aside`."""
     with written_aside(path) as aside:
         aside.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file of UTF-8 text by way of ``written_aside``."""
+    """Write a file of UTF-8 text by way of `written_aside`."""
     write_bytes(path, text.encode())
 
 
 @contextmanager
 def folder_written_aside(path: Path) -> Generator[Path]:
-    """An empty folder next to ``path``, which takes its place when the block ends well and else is removed.
+    """An empty folder next to `path`, which takes its place when the block ends well and else is removed.
 
-    A folder that stands at ``path`` by then is replaced and removed; it comes back where the renaming fails. To keep
+    A folder that stands at `path` by then is replaced and removed; it comes back where the renaming fails. To keep
     one, let the block's last line look for it and raise.
 
     Raises:
-        FileExistsError: another process put a folder at ``path`` between the two renames.
-        OSError: the parent is missing or cannot be written to; it names ``path``, not the folder aside.
+        FileExistsError: another process put a folder at `path` between the two renames.
+        OSError: the parent is missing or cannot be written to; it names `path`, not the folder aside.
     """
     aside = path.with_name(f"{_PREFIX}{uuid.uuid4().hex}{_SUFFIX}")
     new, old = aside / "new", aside / "old"

@@ -49,7 +49,7 @@ def package_versions(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def commit_of(file: Path) -> str | None:
-    """The commit of the repository that tracks a file, ``-dirty`` if changed; None for an installed copy."""
+    """The commit of the repository that tracks a file, `-dirty` if changed; None for an installed copy."""
     git = ["git", "-C", str(file.parent)]
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True)
@@ -67,7 +67,7 @@ def commit_of(file: Path) -> str | None:
 def peak_rss_mib() -> float | None:
     """Most resident memory of this process so far in MiB, by Linux' own account; None on other systems.
 
-    ``getrusage`` is no substitute: its figure starts at the parent's peak.
+    `getrusage` is no substitute: its figure starts at the parent's peak.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

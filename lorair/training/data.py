@@ -55,7 +55,7 @@ class TrainingData(Protocol):
         ...
 
     def recipe(self, name: str) -> Recipe:
-        """The recipe of ``RECIPES`` of that name, with the numbers that the data asks for."""
+        """The recipe of `RECIPES` of that name, with the numbers that the data asks for."""
         ...
 
     def batches(self, recipe: StageRecipe, steps: int, seed: tuple[int, ...]) -> Batches:
@@ -117,7 +117,7 @@ class SettingData:
 
     @classmethod
     def open(cls, name: str, root: Path, limit: int = 50) -> "SettingData":
-        """The setting of a name, see ``load_setting``, with its data below `root`."""
+        """The setting of a name, see `load_setting`, with its data below `root`."""
         return cls(name, load_setting(name, root), root, limit)
 
     @cached_property

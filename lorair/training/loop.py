@@ -83,7 +83,7 @@ class StageRun:
         return value, rate
 
     def state(self) -> StageState:
-        """All that :meth:`restore` needs to resume as if nothing had happened."""
+        """All that `restore` needs to resume as if nothing had happened."""
         state: StageState = {
             "step": self.step,
             "best": self.best,

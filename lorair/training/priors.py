@@ -13,7 +13,7 @@ from lorair.training.validation import mean_priors
 
 
 def priors_of_folders(model: LoRAIR, folder: Path) -> Tensor:
-    """Mean prior [E, P] of each degradation, from the images of ``folder/NAME`` for every name the model knows."""
+    """Mean prior [E, P] of each degradation, from the images of `folder/NAME` for every name the model knows."""
 
     def batches() -> Iterable[Batch]:
         for label, name in enumerate(model.degradations):

@@ -68,7 +68,7 @@ class TrainingRun:
 
         Raises:
             TrainingError: a stage before the first one named has left nothing in the folder; or the router's tower
-                is to stay frozen, but has no trained weights; or see ``run_stage``.
+                is to stay frozen, but has no trained weights; or see `run_stage`.
         """
         if "router" in stages and self.recipe["router"].trained == "head" and self.start is None:
             raise TrainingError(

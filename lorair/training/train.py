@@ -1,4 +1,4 @@
-"""Training as one call: what ``lorair train`` does."""
+"""Training as one call: what `lorair train` does."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,19 +35,19 @@ def train(
 ) -> Path:
     """Train a model, stage by stage; called again with the same arguments, resume an interrupted run.
 
-    ``train("runs/mine", Photographs.open(Path("photos/train"), Path("photos/val"), ("noise", "rain")))``
+    `train("runs/mine", Photographs.open(Path("photos/train"), Path("photos/val"), ("noise", "rain")))`
 
     Args:
         folder: where the run's checkpoints, states and records go.
-        data: photographs to degrade, ``Photographs.open``, or a setting's pairs, ``SettingData.open``.
-        stages: in order; a stage builds on the one before it in the folder, or on ``start``.
-        preset: the model, a name of ``lorair.PRESETS``; it gets one expert for each label of the data.
-        recipe: a name of ``RECIPES``; by default ``tiny`` for the preset of that name, else ``published``.
+        data: photographs to degrade, `Photographs.open`, or a setting's pairs, `SettingData.open`.
+        stages: in order; a stage builds on the one before it in the folder, or on `start`.
+        preset: the model, a name of `lorair.PRESETS`; it gets one expert for each label of the data.
+        recipe: a name of `RECIPES`; by default `tiny` for the preset of that name, else `published`.
         changes: what is changed of the recipe.
         start: checkpoint of the same model, or of one whose tower the router starts from.
-        clip: in place of ``start``, open_clip's weights of the tower, ``MODEL/TAG`` or ``MODEL/FILE``.
+        clip: in place of `start`, open_clip's weights of the tower, `MODEL/TAG` or `MODEL/FILE`.
         seed: of the weights, crops and degradations.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
         workers: processes that prepare batches, 0 for this one.
         compiled: train through torch.compile.
         keep: how many saved states of each stage stay.
@@ -58,7 +58,7 @@ def train(
 
     Raises:
         ValueError: an argument is unknown or does not fit another.
-        CheckpointError: ``start`` or ``clip`` cannot be read.
+        CheckpointError: `start` or `clip` cannot be read.
         ImageError: images are missing or cannot be read.
         TrainingError: a stage cannot begin, cannot be resumed, or its loss is not finite.
         RuntimeUnavailableError: the device is not there.
@@ -86,7 +86,7 @@ def train(
 
 
 def preset_named(name: str) -> ModelConfig:
-    """The configuration of ``lorair.PRESETS`` of a name; ValueError where there is none."""
+    """The configuration of `lorair.PRESETS` of a name; ValueError where there is none."""
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -1,7 +1,7 @@
 """Shared by the kernels' tests: where they run, how exact they must be, and memory that holds NaN.
 
 Triton's interpreter is slow, so the default run takes one ragged shape and one routing per kernel and dtype; the others
-are marked ``full`` (``-m ""`` runs them too, in seconds on a GPU).
+are marked `full` (`-m ""` runs them too, in seconds on a GPU).
 """
 
 from collections.abc import Callable, Iterator

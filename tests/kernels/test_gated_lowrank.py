@@ -75,7 +75,7 @@ def test_views_are_taken_as_they_are(dtype, device, assert_near):
     ],
 )
 def test_gradients(experts, rank, gates, routing, dtype, device):
-    """Routed at random, or every slot of an image to the expert that ``routing`` names and those after it."""
+    """Routed at random, or every slot of an image to the expert that `routing` names and those after it."""
     x, weight, bias, a, b, index, gates = layer((7, 5), 24, 20, experts, rank, gates, dtype, device)
     if routing is not None:
         slots = torch.arange(index.shape[1], device=device)

@@ -13,7 +13,7 @@ from lorair.model import Routing
 
 
 class IdentityRuntime:
-    """Returns what it gets, or what ``change`` makes of it, and notes what it was asked."""
+    """Returns what it gets, or what `change` makes of it, and notes what it was asked."""
 
     name = "identity"
     degradations = ("haze", "rain")
@@ -51,7 +51,7 @@ def identity() -> type[IdentityRuntime]:
 
 @pytest.fixture(scope="session")
 def noise() -> Callable[..., np.ndarray]:
-    """Whole levels of all the dtype's range: ``noise((40, 50, 3), np.uint16)``."""
+    """Whole levels of all the dtype's range: `noise((40, 50, 3), np.uint16)`."""
 
     def draw(shape: tuple[int, ...], dtype=np.uint8) -> np.ndarray:
         return np.random.default_rng(len(shape)).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
@@ -61,7 +61,7 @@ def noise() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def photograph(noise) -> Callable[..., np.ndarray]:
-    """Write an image of noise, and give its pixels: ``photograph(path, height, width)``."""
+    """Write an image of noise, and give its pixels: `photograph(path, height, width)`."""
 
     def write(path: Path, height: int = 40, width: int = 50) -> np.ndarray:
         pixels = noise((height, width, 3))

@@ -1,6 +1,6 @@
 """Benchmarks: latency, memory and quality of models, compared in one run.
 
-``experts``, ``step`` and, on a GPU, ``fused`` are programs, run by ``python -m``.
+`experts`, `step` and, on a GPU, `fused` are programs, run by `python -m`.
 """
 
 from lorair_export.bench.latency.cases import Case, Part, Plan, Rounds

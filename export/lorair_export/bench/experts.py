@@ -26,7 +26,7 @@ TOLERANCE: Final = 1e-4
 
 @dataclass(frozen=True)
 class ExpertsTimes:
-    """Median seconds of a call with ``batch`` images."""
+    """Median seconds of a call with `batch` images."""
 
     batch: int
     experts: float
@@ -37,12 +37,12 @@ class ExpertsTimes:
 def experts_times(config: ModelConfig, size: int, batches: Sequence[int], rounds: int) -> list[ExpertsTimes]:
     """Compare the outputs of three forms of one restorer on square images, then time them in turn.
 
-    ``experts`` is ours, with weights merged per expert; ``plain`` the same network with all gates zero; ``published``
+    `experts` is ours, with weights merged per expert; `plain` the same network with all gates zero; `published`
     the official code's computation in float32 NCHW: at batch 1 each convolution merges its experts at every call,
     above it runs E+1 convolutions.
 
     Raises:
-        ParityError: a pixel of ``experts`` and ``published`` differs by more than 1e-4.
+        ParityError: a pixel of `experts` and `published` differs by more than 1e-4.
     """
     restorer = random_restorer(config)
     restorer.cache_size = len(config.degradations) + 1

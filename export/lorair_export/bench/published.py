@@ -16,7 +16,7 @@ from lorair.model import RestorationNet, RestorerConfig
 
 
 def published_params(net: RestorationNet, keep_vars: bool = False) -> dict[str, Tensor]:
-    """The tensors of one of our U-Nets under the published names; with ``keep_vars`` the parameters themselves."""
+    """The tensors of one of our U-Nets under the published names; with `keep_vars` the parameters themselves."""
     ours = net.state_dict(keep_vars=keep_vars)
     published = {restorer_name(name): name for name in _published_names(ours)}
     return {published[name]: tensor for name, tensor in ours.items()}

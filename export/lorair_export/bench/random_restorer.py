@@ -9,7 +9,7 @@ from lorair.model import ModelConfig, Restorer
 def random_restorer(config: ModelConfig) -> Restorer:
     """A restorer with random weights, channels_last, none of whose experts or residual branches is neutral.
 
-    Freshly made ones are: their LoRA factors ``b`` and their residual scales start at zero, so a wrong form of the
+    Freshly made ones are: their LoRA factors `b` and their residual scales start at zero, so a wrong form of the
     experts would go unnoticed. The weights are the same at every call.
     """
     torch.manual_seed(0)
@@ -24,5 +24,5 @@ def random_restorer(config: ModelConfig) -> Restorer:
 
 
 def mixed_logits(batch: int, experts: int) -> Tensor:
-    """Gate logits [batch, experts] by which image i goes to expert i modulo ``experts``."""
+    """Gate logits [batch, experts] by which image i goes to expert i modulo `experts`."""
     return torch.eye(experts)[torch.arange(batch) % experts]

@@ -28,7 +28,7 @@ TOLERANCE: Final = 1e-3
 
 @dataclass(frozen=True)
 class StepTimes:
-    """Median seconds of a step; ``gradient_error`` is the largest difference of a gradient between the two forms,
+    """Median seconds of a step; `gradient_error` is the largest difference of a gradient between the two forms,
     relative to the largest entry of its tensor."""
 
     merged: float
@@ -39,11 +39,11 @@ class StepTimes:
 def step_times(config: ModelConfig, size: int, batch: int, rounds: int) -> StepTimes:
     """Compare the gradients of two forms of one restorer, then time their steps in turn.
 
-    A step trains the experts' factors only: forward, backward and AdamW on ``batch`` square images. ``merged`` is
-    ours; ``published`` runs E+1 convolutions in float32 NCHW.
+    A step trains the experts' factors only: forward, backward and AdamW on `batch` square images. `merged` is
+    ours; `published` runs E+1 convolutions in float32 NCHW.
 
     Raises:
-        ParityError: ``gradient_error`` is above 1e-3.
+        ParityError: `gradient_error` is above 1e-3.
     """
     restorer = random_restorer(config).requires_grad_(False)
     ours = published_params(restorer.net, keep_vars=True)

@@ -8,7 +8,7 @@ from lorair.system import machine_facts
 
 
 def median_seconds(forms: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each form over ``rounds`` that call every form once, after one uncounted round."""
+    """Median seconds of each form over `rounds` that call every form once, after one uncounted round."""
     seconds: dict[str, list[float]] = {name: [] for name in forms}
     for turn in range(rounds + 1):
         for name, form in forms.items():

@@ -37,7 +37,7 @@ def inspect_artifact(path: Path, height: int = 256, width: int = 256, layers: in
 
     Raises:
         ExportError: the bundle is damaged, or the file is not ONNX.
-        RuntimeUnavailableError: a package of the ``export`` extra is missing.
+        RuntimeUnavailableError: a package of the `export` extra is missing.
     """
     manifest = read_bundle(path) if path.is_dir() else None
     files = [path] if manifest is None else [path / name for name in manifest.files if name.endswith(".onnx")]
@@ -51,7 +51,7 @@ def _with_largest(facts: GraphFacts, count: int) -> GraphFacts:
 
 
 def largest(layers: tuple[Layer, ...], count: int) -> list[Layer]:
-    """The ``count`` layers with the most work, then those with the most weights that are not among them."""
+    """The `count` layers with the most work, then those with the most weights that are not among them."""
     by_macs = sorted(layers, key=lambda layer: -layer.macs)[:count]
     by_weights = sorted(layers, key=lambda layer: -layer.weight_bytes)[:count]
     return list(dict.fromkeys([*by_macs, *by_weights]))

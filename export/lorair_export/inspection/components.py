@@ -17,7 +17,7 @@ class Component:
     """Hardware, a driver or a package that exporting or running can use.
 
     Attributes:
-        name: such as ``ONNX Runtime``.
+        name: such as `ONNX Runtime`.
         found: its version and what it can do; null where it is missing.
         install: how to get it; empty where it is always there.
     """

@@ -28,7 +28,7 @@ class EngineSummary:
     Attributes:
         graph: its name.
         layers: how many.
-        types: how many of each type; empty where the engine was built without them (``ProfilingVerbosity``).
+        types: how many of each type; empty where the engine was built without them (`ProfilingVerbosity`).
         writes: how many write each dtype; empty likewise.
     """
 
@@ -62,7 +62,7 @@ def summary_of(graph: str, engine: CudaEngine, trt: Module) -> EngineSummary:
 
 
 def _datatype(tensor: Mapping[str, Any]) -> str:
-    """``fp16`` of "Half" and of "Row major linear FP16 format"; a text that names no known type as it is."""
+    """`fp16` of "Half" and of "Row major linear FP16 format"; a text that names no known type as it is."""
     text = tensor["Format/Datatype"]
     found = DATATYPE.search(text)
     return SHORT.get(found[1].lower(), found[1].lower()) if found else text

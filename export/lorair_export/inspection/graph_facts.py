@@ -72,7 +72,7 @@ def facts_of(path: Path, height: int, width: int) -> GraphFacts:
 
     Raises:
         ExportError: the file is not ONNX.
-        RuntimeUnavailableError: a package of the ``export`` extra is missing.
+        RuntimeUnavailableError: a package of the `export` extra is missing.
     """
     model = read_graph(path)
     graph = model.graph
@@ -130,7 +130,7 @@ def shapes_for(path: Path, height: int, width: int) -> tuple[tuple[int, int, int
 def macs_of(operator: str, inputs: Sequence[tuple[int, ...]], output: tuple[int, ...], transposed: bool = False) -> int:
     """Multiply-accumulates of a node by the shapes of its inputs and output; 0 for operators of other kinds.
 
-    Every output of a convolution sums over ``weight[1:]``, [C_in / groups, kernel...]; of a transposed one every
+    Every output of a convolution sums over `weight[1:]`, [C_in / groups, kernel...]; of a transposed one every
     input spreads over them. A matrix product sums over the inner dimension.
     """
     if operator == "Conv":

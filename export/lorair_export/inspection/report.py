@@ -70,6 +70,6 @@ def _tensor(tensor: TensorSpec) -> str:
 
 
 def _pairs(pairs: Mapping[str, object]) -> str:
-    """``name value, ...`` of what is set."""
+    """`name value, ...` of what is set."""
     unset: tuple[object, ...] = (None, [], "")
     return ", ".join(f"{name} {value}" for name, value in pairs.items() if value is not False and value not in unset)

@@ -16,11 +16,11 @@ from lorair_export.spec import ROUTER, RoutingForm, expert_graph
 
 
 class BundleRuntime(ABC):
-    """What every runtime of bundles shares; :meth:`run` is its own.
+    """What every runtime of bundles shares; `run` is its own.
 
     A batch beyond the largest for its size runs in parts, and images between an engine's profiles are filled up to
     one by reflection. Where a graph takes 8-bit images, float32 ones are rounded to 0..255 for it, and its output is
-    divided by 255 again. ``precision`` is that of the graphs, by whose tolerance they are judged; ``computes_in`` what
+    divided by 255 again. `precision` is that of the graphs, by whose tolerance they are judged; `computes_in` what
     the restorer's convolutions run in on this machine.
     """
 
@@ -38,7 +38,7 @@ class BundleRuntime(ABC):
         """One call of a graph with contiguous inputs that it takes -> its outputs by name, on the CPU."""
 
     def route(self, images: Tensor) -> Routing | None:
-        """See :class:`~lorair.inference.Runtime`; None where the router does not take this size."""
+        """See `Runtime`; None where the router does not take this size."""
         match self.manifest.routing:
             case RoutingForm.GRAPH:
                 return None
@@ -53,7 +53,7 @@ class BundleRuntime(ABC):
                 return Routing(None, outputs["gates"], outputs["prior"])
 
     def pin(self, degradation: str, batch: int) -> Routing:
-        """See :class:`~lorair.inference.Runtime`."""
+        """See `Runtime`."""
         manifest = self.manifest
         if degradation not in self.degradations:
             raise UnknownDegradationError(degradation, self.degradations)
@@ -69,7 +69,7 @@ class BundleRuntime(ABC):
         return pinned_routing(self.degradations.index(degradation), torch.tensor(manifest.mean_priors), batch)
 
     def restore(self, images: Tensor, routing: Routing | None) -> tuple[Tensor, Tensor]:
-        """See :class:`~lorair.inference.Runtime`; ValueError for images or a routing that the graphs do not take."""
+        """See `Runtime`; ValueError for images or a routing that the graphs do not take."""
         manifest = self.manifest
         check_images(images, manifest.graphs[-1])
         if manifest.routing is RoutingForm.GRAPH:

@@ -15,7 +15,7 @@ def takes_size(graph: Graph, height: int, width: int) -> bool:
 
 
 def check_images(images: Tensor, graph: Graph) -> None:
-    """ValueError unless ``images`` is float32 [B, 3, H, W] of a size that the graph takes."""
+    """ValueError unless `images` is float32 [B, 3, H, W] of a size that the graph takes."""
     if images.ndim != 4 or images.shape[1] != 3 or not len(images) or images.dtype != torch.float32:
         raise ValueError(f"images must be float32 [B, 3, H, W]; got {images.dtype} {tuple(images.shape)}")
     height, width = images.shape[-2:]

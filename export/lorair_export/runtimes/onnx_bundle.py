@@ -12,7 +12,7 @@ PARTS: Final = ("router", "restorer")
 
 
 def onnx_bundle(target: str) -> tuple[Path, Manifest]:
-    """Folder and manifest of a bundle; a file ``*.onnx`` stands for its bundle's graphs, also where engines were built
+    """Folder and manifest of a bundle; a file `*.onnx` stands for its bundle's graphs, also where engines were built
     from them.
 
     ExportError where it is damaged, or the file is none of its graphs.

@@ -34,7 +34,7 @@ def graph_part_times(target: str, runtime: OnnxRuntime, images: Tensor, calls: i
     Args:
         target: the bundle or its graph that the runtime was opened from.
         runtime: opened.
-        images: ``[B, 3, H, W]`` float32 in [0, 1].
+        images: `[B, 3, H, W]` float32 in [0, 1].
         calls: calls to take the mean of, after one that is not counted.
     """
     manifest, graph = runtime.manifest, runtime.manifest.graphs[0]
@@ -55,8 +55,8 @@ def graph_part_times(target: str, runtime: OnnxRuntime, images: Tensor, calls: i
 
 
 def milliseconds_by_part(events: Sequence[Event], skip_runs: int) -> dict[str, float]:
-    """Time of the nodes by the first word of their names, ``router/...`` or ``restorer/...``, in all runs but the
-    first ``skip_runs``. A node that ONNX Runtime added counts with the one before it."""
+    """Time of the nodes by the first word of their names, `router/...` or `restorer/...`, in all runs but the
+    first `skip_runs`. A node that ONNX Runtime added counts with the one before it."""
     ordered = sorted(events, key=lambda event: event["ts"])
     ends = [event["ts"] + event["dur"] for event in ordered if event["name"] == "model_run"]
     start = ends[skip_runs - 1] if skip_runs else 0

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 class OnnxRuntime(BundleRuntime):
     """A bundle's graphs in one session each.
 
-    They compute in float32 on a CPU (measured on x86), graphs in 8 bits on every device (see ``session_options``).
+    They compute in float32 on a CPU (measured on x86), graphs in 8 bits on every device (see `session_options`).
     """
 
     name = "onnx"
@@ -51,7 +51,7 @@ class OnnxRuntime(BundleRuntime):
 
     @classmethod
     def open(cls, target: str, device: str = "auto") -> "OnnxRuntime":
-        """Load the graphs; see :func:`onnx_bundle` for targets.
+        """Load the graphs; see `onnx_bundle` for targets.
 
         Raises:
             RuntimeUnavailableError: ONNX Runtime is missing, or does not get the device.
@@ -66,7 +66,7 @@ class OnnxRuntime(BundleRuntime):
 
 
 def session_of(model: Path, device: torch.device, precision: str, profile: str = "") -> "onnxruntime.InferenceSession":
-    """A session of a bundle's graph; ``profile`` is that of :func:`lorair_export.graph.session.session_options`.
+    """A session of a bundle's graph; `profile` is that of `lorair_export.graph.session.session_options`.
 
     Raises:
         ExportError: ONNX Runtime rejects the graph.

@@ -35,13 +35,13 @@ class OpenVinoRuntime(BundleRuntime):
 
     @classmethod
     def accepts(cls, target: str) -> bool:
-        """Whether a target begins with ``openvino:`` or ``openvino-bf16:``."""
+        """Whether a target begins with `openvino:` or `openvino-bf16:`."""
         scheme, colon, _ = target.partition(":")
         return bool(colon) and scheme in HINTS
 
     @classmethod
     def open(cls, target: str, device: str = "auto") -> "OpenVinoRuntime":
-        """Compile the graphs for this CPU; ``auto`` is the CPU too, even where torch sees a GPU.
+        """Compile the graphs for this CPU; `auto` is the CPU too, even where torch sees a GPU.
 
         Raises:
             RuntimeUnavailableError: OpenVINO is missing, another device is asked for, or the CPU has no bfloat16.

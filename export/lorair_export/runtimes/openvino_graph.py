@@ -24,7 +24,7 @@ Hint = Literal["f32", "bf16"]
 class CompiledGraph:
     """A graph compiled for the CPU.
 
-    With the hint ``bf16`` the restorer computes in bfloat16 where the graph says float32. The router stays in
+    With the hint `bf16` the restorer computes in bfloat16 where the graph says float32. The router stays in
     float32: a gate that tips to another expert costs more than any rounding.
 
     RuntimeUnavailableError where OpenVINO is missing or rejects the graph, or the CPU has no bfloat16.
@@ -69,7 +69,7 @@ def _compiled(core: "openvino.Core", graph: "onnx.ModelProto", hint: Hint) -> "o
 def parts_of(model: "onnx.ModelProto") -> list[tuple["onnx.ModelProto", Hint]]:
     """The graphs to run in turn with a restorer in bfloat16: a graph that routes inside is cut where its router ends.
 
-    Nodes belong to the part that their name begins with, ``router/`` or ``restorer/``.
+    Nodes belong to the part that their name begins with, `router/` or `restorer/`.
     """
     nodes = {part: [node for node in model.graph.node if node.name.startswith(f"{part}/")] for part in PARTS}
     if not nodes["router"] or not nodes["restorer"]:

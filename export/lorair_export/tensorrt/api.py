@@ -1,7 +1,7 @@
 """What this package uses of TensorRT's Python bindings, as types: the libraries have none.
 
 Names and meanings are NVIDIA's; see the Python API reference of TensorRT and of TensorRT-RTX. What only one of the two
-has is marked; look for it with ``hasattr``.
+has is marked; look for it with `hasattr`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Layer(Protocol):
 
 
 class Network(Protocol):
-    """``INetworkDefinition``."""
+    """`INetworkDefinition`."""
 
     name: str
     num_inputs: int
@@ -54,7 +54,7 @@ class OnnxError(Protocol):
 
 
 class Parser(Protocol):
-    """``OnnxParser``; it owns weights, so it must outlive the build."""
+    """`OnnxParser`; it owns weights, so it must outlive the build."""
 
     num_errors: int
 
@@ -71,7 +71,7 @@ class TimingCache(Protocol):
 
 
 class BuilderConfig(Protocol):
-    """``IBuilderConfig``."""
+    """`IBuilderConfig`."""
 
     profiling_verbosity: object
     progress_monitor: object
@@ -95,14 +95,14 @@ class Builder(Protocol):
 
 
 class RuntimeCache(Protocol):
-    """``IRuntimeCache``, TensorRT-RTX."""
+    """`IRuntimeCache`, TensorRT-RTX."""
 
     def serialize(self) -> Buffer | None: ...
     def deserialize(self, serialized: bytes) -> bool: ...
 
 
 class RuntimeConfig(Protocol):
-    """``IRuntimeConfig``, TensorRT-RTX."""
+    """`IRuntimeConfig`, TensorRT-RTX."""
 
     cuda_graph_strategy: object
 
@@ -111,7 +111,7 @@ class RuntimeConfig(Protocol):
 
 
 class ExecutionContext(Protocol):
-    """``IExecutionContext``."""
+    """`IExecutionContext`."""
 
     def set_optimization_profile_async(self, index: int, stream: int) -> bool: ...
     def set_input_shape(self, name: str, shape: Shape) -> bool: ...
@@ -125,7 +125,7 @@ class Inspector(Protocol):
 
 
 class CudaEngine(Protocol):
-    """``ICudaEngine``."""
+    """`ICudaEngine`."""
 
     def create_execution_context(self, config: RuntimeConfig = ..., /) -> ExecutionContext | None: ...
     def create_runtime_config(self) -> RuntimeConfig: ...  # TensorRT-RTX
@@ -143,13 +143,13 @@ class EngineRefitter(Protocol):
 
 
 class ParserRefitter(Protocol):
-    """``OnnxParserRefitter``."""
+    """`OnnxParserRefitter`."""
 
     def refit_from_file(self, path: str) -> bool: ...
 
 
 class Logger:
-    """``ILogger``, to be derived from; the first one that a process registers stays for good."""
+    """`ILogger`, to be derived from; the first one that a process registers stays for good."""
 
     WARNING: object
     ERROR: object
@@ -160,11 +160,11 @@ class Logger:
 
 
 class ProgressMonitor:
-    """``IProgressMonitor``, to be derived from."""
+    """`IProgressMonitor`, to be derived from."""
 
 
 class Module(Protocol):
-    """``tensorrt`` or ``tensorrt_rtx``."""
+    """`tensorrt` or `tensorrt_rtx`."""
 
     __version__: str
     ILogger: type[Logger]

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 class Engine:
     """A serialised engine, and the activation memory in bytes that each profile will take at its max shape.
 
-    ``activation_bytes`` is empty where the library does not report it.
+    `activation_bytes` is empty where the library does not report it.
     """
 
     plan: bytes
@@ -43,7 +43,7 @@ def engine_from_onnx(onnx_path: Path, flavour: Flavour, spec: EngineSpec, progre
 
     Args:
         onnx_path: the graph, with its external weights in the same folder if it has any.
-        flavour: of :func:`find_tensorrt`.
+        flavour: of `find_tensorrt`.
         spec: what to build.
         progress: shows the phases of the build.
 

@@ -21,5 +21,5 @@ def takes_version(engine: EngineRecord, version: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """``10.15.1.29`` -> (10, 15, 1, 29)."""
+    """`10.15.1.29` -> (10, 15, 1, 29)."""
     return tuple(map(int, version.split(".")))

@@ -17,12 +17,12 @@ PORTABLE: Final = ("8.6", "8.9", "12.0")
 class EngineSpec:
     """What engine to build.
 
-    ``profiles`` are shapes of the graph's first input, the images; none where its shape is fixed.
-    ``compute_capabilities`` are the targets, one plan for all, as ``"8.6"``; none means those of ``PORTABLE`` that
-    compute in the precision (TensorRT-RTX only). ``opt_level`` is the builder optimization level, 0 to 5, None for the
-    library's default (classic TensorRT only). ``workspace_mib`` is the most scratch memory, None for all there is.
-    ``name`` is a short text kept inside the plan. ``precision`` is the graph's, which targets must compute in.
-    ``options`` are those that a flavour may reject.
+    `profiles` are shapes of the graph's first input, the images; none where its shape is fixed.
+    `compute_capabilities` are the targets, one plan for all, as `"8.6"`; none means those of `PORTABLE` that
+    compute in the precision (TensorRT-RTX only). `opt_level` is the builder optimization level, 0 to 5, None for the
+    library's default (classic TensorRT only). `workspace_mib` is the most scratch memory, None for all there is.
+    `name` is a short text kept inside the plan. `precision` is the graph's, which targets must compute in.
+    `options` are those that a flavour may reject.
     """
 
     profiles: tuple[Profile, ...]

@@ -30,7 +30,7 @@ class Flavour:
 
     @cached_property
     def compute_capabilities(self) -> tuple[str, ...]:
-        """What a plan may be built for, as ``("8.6", ...)``; empty: only the GPU of this machine."""
+        """What a plan may be built for, as `("8.6", ...)`; empty: only the GPU of this machine."""
         if not hasattr(self.module, "ComputeCapability"):
             return ()
         names = [name[2:] for name in self.module.ComputeCapability.__members__ if name.startswith("SM")]
@@ -64,7 +64,7 @@ class Flavour:
 
 
 def find_tensorrt(backend: Backend = "auto") -> Flavour:
-    """The TensorRT to build with; ``auto`` is the classic one where torch sees a GPU, else TensorRT-RTX.
+    """The TensorRT to build with; `auto` is the classic one where torch sees a GPU, else TensorRT-RTX.
 
     Raises:
         RuntimeUnavailableError: it is not installed.

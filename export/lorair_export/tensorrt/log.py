@@ -1,4 +1,4 @@
-"""The logger of a TensorRT library: warnings to ``logging``, errors kept for the exception that ends a build."""
+"""The logger of a TensorRT library: warnings to `logging`, errors kept for the exception that ends a build."""
 
 import logging
 import re
@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 
 class LibraryLog(Logger):
-    """What a library reported since the last ``clear``: errors, and activation memory in bytes of each profile."""
+    """What a library reported since the last `clear`: errors, and activation memory in bytes of each profile."""
 
     def __init__(self) -> None:
         self.clear()

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 def monitored_build(
     trt: Module, builder: Builder, network: Network, config: BuilderConfig, progress: Progress | None
 ) -> Buffer | None:
-    """``build_serialized_network`` with its phases shown; None where it failed.
+    """`build_serialized_network` with its phases shown; None where it failed.
 
     It runs in a thread of its own: signals come to the main thread, which must be free to take them. What a signal
     raises, such as KeyboardInterrupt, ends the build at its next step and is raised here.
@@ -31,7 +31,7 @@ def monitored_build(
 
 
 class _Phases:
-    """The nested phases of a build as bars; ``cancelled`` stops it at its next step."""
+    """The nested phases of a build as bars; `cancelled` stops it at its next step."""
 
     def __init__(self, progress: Progress | None) -> None:
         self.progress = progress

@@ -21,9 +21,9 @@ AMPERE: Final = "8.0"
 class EngineOptions:
     """What is asked of an engine in addition to its shapes and targets.
 
-    ``hw_compat``, a key of ``HW_COMPAT``, says on which other GPUs the plan is to run. ``version_compatible``: it
-    also runs in later versions of TensorRT. ``refit``: its weights can be changed. ``strip_weights``: they are left
-    out, and read from the ONNX graph in the bundle when the plan is loaded. ``timing_cache`` is a file of kernel
+    `hw_compat`, a key of `HW_COMPAT`, says on which other GPUs the plan is to run. `version_compatible`: it
+    also runs in later versions of TensorRT. `refit`: its weights can be changed. `strip_weights`: they are left
+    out, and read from the ONNX graph in the bundle when the plan is loaded. `timing_cache` is a file of kernel
     timings, read and written.
     """
 

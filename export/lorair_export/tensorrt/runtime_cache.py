@@ -69,7 +69,7 @@ def runtime_cache(plan: Path, engine: CudaEngine, flavour: Flavour) -> EngineCac
 
 
 def cache_path(plan: Path, version: str, gpu: str) -> Path:
-    """A file of its own for each plan, library version and GPU model, in ``XDG_CACHE_HOME``.
+    """A file of its own for each plan, library version and GPU model, in `XDG_CACHE_HOME`.
 
     RuntimeError where that is not set and the user has no home directory.
     """

@@ -1,4 +1,4 @@
-"""``python -m lorair_kernels.benchmarks``: every kernel on this GPU, compared with torch eager and torch.compile.
+"""`python -m lorair_kernels.benchmarks`: every kernel on this GPU, compared with torch eager and torch.compile.
 
 torch and triton are enough for it. All outputs are checked before anything is timed.
 """

@@ -17,9 +17,9 @@ Output = Tensor | tuple[Tensor, ...]
 class Form:
     """A way to do the work: what is called, with which arguments, and the relative L2 error allowed.
 
-    ``through`` says how it is timed: ``launches`` as it is, ``graph`` in a CUDA graph, ``own graphs`` where the call
-    replays CUDA graphs itself, ``compile`` by torch.compile in a CUDA graph, ``max-autotune`` by that mode of
-    torch.compile. ``expected`` replaces the case's where this form's output differs from the others'.
+    `through` says how it is timed: `launches` as it is, `graph` in a CUDA graph, `own graphs` where the call
+    replays CUDA graphs itself, `compile` by torch.compile in a CUDA graph, `max-autotune` by that mode of
+    torch.compile. `expected` replaces the case's where this form's output differs from the others'.
     """
 
     call: Callable[..., Output]
@@ -33,8 +33,8 @@ class Form:
 class Case:
     """The forms of one piece of work, compared on the same inputs.
 
-    ``work`` has one entry per launch; ``expected`` computes the right output in float32 or wider. ``image``
-    ``[B, 3, H, W]`` is given where outputs are restored images: their error is relative to what was added to it.
+    `work` has one entry per launch; `expected` computes the right output in float32 or wider. `image`
+    `[B, 3, H, W]` is given where outputs are restored images: their error is relative to what was added to it.
     """
 
     what: str
@@ -50,7 +50,7 @@ class Case:
 
 
 def relative_error(got: Output, expected: Output, origin: Tensor | None = None) -> float:
-    """The largest relative L2 distance of the tensors of an output, measured from ``origin`` where it is given."""
+    """The largest relative L2 distance of the tensors of an output, measured from `origin` where it is given."""
     errors: list[float] = []
     for y, right in zip(_tensors(got), _tensors(expected), strict=True):
         size = right.double() if origin is None else right.double() - origin.double()

@@ -1,4 +1,4 @@
-"""Why a benchmark ends early; ``exit_code`` is what its command ends with."""
+"""Why a benchmark ends early; `exit_code` is what its command ends with."""
 
 
 class BenchmarkError(Exception):

@@ -21,7 +21,7 @@ BLOCKS = {1: 2, 2: 2, 4: 2, 8: 29, 16: 1}
 
 
 def merge_case(width: int, device: str) -> Case:
-    """The convolutions of all NAFNet blocks of a restorer whose first level has ``width`` channels."""
+    """The convolutions of all NAFNet blocks of a restorer whose first level has `width` channels."""
     weights: list[Tensor] = []
     a: list[Tensor] = []
     b: list[Tensor] = []
@@ -37,7 +37,7 @@ def merge_case(width: int, device: str) -> Case:
 
 
 def merge_case_of(weights: Sequence[Tensor], a: Sequence[Tensor], b: Sequence[Tensor], scale: float) -> Case:
-    """One image's weights for a one-hot gate vector, in one launch; arguments as in ``PackedExperts.pack``."""
+    """One image's weights for a one-hot gate vector, in one launch; arguments as in `PackedExperts.pack`."""
     packed = PackedExperts.pack(weights, a, b, scale)
     dtype, experts = packed.weights.dtype, packed.experts
     gates = torch.eye(experts, device=packed.weights.device, dtype=dtype)[:1]

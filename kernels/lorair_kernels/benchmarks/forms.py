@@ -38,7 +38,7 @@ def map_case(
     plain: Callable[..., Output],
     arguments: tuple[Any, ...],
 ) -> Case:
-    """The case of a kernel on one map ``x`` [B, H, W, C]."""
+    """The case of a kernel on one map `x` [B, H, W, C]."""
     shape = "x".join(str(length) for length in x.shape)
     return Case(what, shape, x.dtype, (work,), forms(kernel, plain, arguments, x.dtype), in_double(plain, arguments))
 

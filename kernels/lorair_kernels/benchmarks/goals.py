@@ -11,7 +11,7 @@ Measure = Callable[[Sequence[Result]], float | None]
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure to reach, ``low`` <= measured <= ``high``; ``measured`` computes it from the rows, None without them."""
+    """A figure to reach, `low` <= measured <= `high`; `measured` computes it from the rows, None without them."""
 
     text: str
     measured: Measure

@@ -30,9 +30,9 @@ from lorair_kernels.reference import local_mean as reference_local_mean
 
 
 def kernel_cases(device: str, width: int = 64, side: int = 1024) -> list[Case]:
-    """The case of every kernel, inputs included, for an image of ``side`` pixels; add a new kernel's here.
+    """The case of every kernel, inputs included, for an image of `side` pixels; add a new kernel's here.
 
-    ``width`` is the channels of the first level; its blocks are measured at half the image's side, those of the
+    `width` is the channels of the first level; its blocks are measured at half the image's side, those of the
     fourth level, with eight times the channels, at an eighth of it.
     """
     torch.manual_seed(0)
@@ -55,7 +55,7 @@ def kernel_cases(device: str, width: int = 64, side: int = 1024) -> list[Case]:
 
 
 def depthwise_case(channels: int, side: int, device: str) -> Case:
-    """conv2 of a block with gate and sums, 2C -> C, where ``channels`` is C."""
+    """conv2 of a block with gate and sums, 2C -> C, where `channels` is C."""
     x = torch.randn(1, side, side, 2 * channels, device=device).to(DTYPE)
     weight = torch.randn(1, 9, 2 * channels, device=device).to(DTYPE)
     bias, index = torch.randn(1, 2 * channels, device=device), torch.zeros(1, dtype=torch.int32, device=device)
@@ -64,7 +64,7 @@ def depthwise_case(channels: int, side: int, device: str) -> Case:
 
 
 def feed_forward_case(channels: int, side: int, device: str) -> Case:
-    """Both 1x1 convolutions of the block's second half, compared with two launches of ``pointwise``."""
+    """Both 1x1 convolutions of the block's second half, compared with two launches of `pointwise`."""
     x = torch.randn(1, side, side, channels, device=device).to(DTYPE)
     w4, w5 = ((torch.randn(1, n * channels, channels, device=device) / channels**0.5).to(DTYPE) for n in (2, 1))
     b4, b5 = (torch.randn(1, n * channels, device=device) for n in (2, 1))
@@ -105,7 +105,7 @@ def attention_case(channels: int, device: str, batch: int = 4) -> Case:
 
 
 def local_mean_case(channels: int, side: int, window: int, device: str) -> Case:
-    """The local mean over ``window`` x ``window`` pixels."""
+    """The local mean over `window` x `window` pixels."""
     x = torch.randn(1, side, side, channels, device=device).to(DTYPE)
 
     def kernel(x: Tensor) -> Tensor:

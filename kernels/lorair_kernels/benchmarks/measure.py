@@ -12,7 +12,7 @@ from lorair_kernels.benchmarks.work import Ceilings, floor_ms
 
 
 def measure(case: Case, machine: Machine, ceilings: Ceilings, left_out: Callable[[str], None]) -> list[Result]:
-    """Check every form, then time all of them in turn; ``left_out`` gets a line for each that does not fit in memory.
+    """Check every form, then time all of them in turn; `left_out` gets a line for each that does not fit in memory.
 
     Raises:
         AccuracyError: the output of a form is wrong; nothing of the case was timed.
@@ -50,7 +50,7 @@ def measure(case: Case, machine: Machine, ceilings: Ceilings, left_out: Callable
 
 
 def this_machine(commit: str) -> Machine:
-    """The GPU, driver and versions of this machine; ``commit`` is the code's."""
+    """The GPU, driver and versions of this machine; `commit` is the code's."""
     import triton
 
     query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader", "--id=0"]

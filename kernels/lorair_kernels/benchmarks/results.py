@@ -23,9 +23,9 @@ class Machine:
 class Result:
     """One form of one piece of work.
 
-    ``gbs`` and ``tflops`` are the least work over the median, whatever the form does; ``fraction_of_roofline`` is the
-    roofline's time over the median. ``peak_mib`` is the most that a call allocates, None in a graph or compiled;
-    ``error`` is the relative L2 error and ``psnr_db``, of images only, the PSNR, both from float32 or wider.
+    `gbs` and `tflops` are the least work over the median, whatever the form does; `fraction_of_roofline` is the
+    roofline's time over the median. `peak_mib` is the most that a call allocates, None in a graph or compiled;
+    `error` is the relative L2 error and `psnr_db`, of images only, the PSNR, both from float32 or wider.
     """
 
     machine: Machine
@@ -44,7 +44,7 @@ class Result:
     psnr_db: float | None
 
     def figure(self, column: str) -> float | None:
-        """A measured column by its name, such as ``p50_ms``."""
+        """A measured column by its name, such as `p50_ms`."""
         value = vars(self)[column]
         assert value is None or isinstance(value, float | int), column
         return value
@@ -80,7 +80,7 @@ def append(file: Path, results: Iterable[Result]) -> None:
 
 
 def table_rows(results: Sequence[Result]) -> str:
-    """Lines of the printed table, under :func:`table_head`."""
+    """Lines of the printed table, under `table_head`."""
     lines: list[str] = []
     for result in results:
         cells = result.cells()

@@ -29,7 +29,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Planned:
-    """A case, made when its turn comes; it is begun only while ``needed_s`` seconds are left."""
+    """A case, made when its turn comes; it is begun only while `needed_s` seconds are left."""
 
     make: Callable[[], Case]
     needed_s: float = 0.0

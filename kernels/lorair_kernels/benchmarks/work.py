@@ -32,7 +32,7 @@ def floor_ms(work: Iterable[Work], ceilings: Ceilings) -> float:
 
 
 def merge_work(shapes: Sequence[int], experts: int, sets: int, itemsize: int) -> Work:
-    """``merge_experts``: weights and factors read, ``sets`` weight sets written; one active expert a set."""
+    """`merge_experts`: weights and factors read, `sets` weight sets written; one active expert a set."""
     weights = factors = flops = 0
     for rows, columns, rank in factor_shapes(shapes):
         weights += rows * columns
@@ -52,14 +52,14 @@ def convolution_work(
     gated: bool = False,
     added: bool = False,
 ) -> Work:
-    """A convolution: ``taps`` 9 for 3x3, ``outputs`` before a gate halves them, ``added`` where a residual is read."""
+    """A convolution: `taps` 9 for 3x3, `outputs` before a gate halves them, `added` where a residual is read."""
     written = outputs // 2 if gated else outputs
     moved = tokens * (inputs + written * (2 if added else 1)) + sets * taps * inputs * outputs
     return Work(itemsize * moved, 2 * tokens * taps * inputs * outputs)
 
 
 def depthwise_work(tokens: int, channels: int, itemsize: int = 2) -> Work:
-    """The depthwise 3x3 convolution of 2C channels with its gate, where ``channels`` is C."""
+    """The depthwise 3x3 convolution of 2C channels with its gate, where `channels` is C."""
     return Work(itemsize * 3 * tokens * channels, 36 * tokens * channels)
 
 
@@ -75,7 +75,7 @@ def feed_forward_work(tokens: int, channels: int, itemsize: int = 2, sets: int =
 
 
 def lowrank_work(tokens: int, inputs: int, outputs: int, ranks: int, itemsize: int = 2) -> Work:
-    """A 1x1 convolution with ``ranks`` active ranks of experts, whose down-projections are written in float32."""
+    """A 1x1 convolution with `ranks` active ranks of experts, whose down-projections are written in float32."""
     plain = convolution_work(tokens, inputs, outputs, itemsize)
     factors = ranks * (inputs + outputs)
     return Work(plain.bytes + itemsize * factors + 4 * tokens * ranks, plain.flops + 2 * tokens * factors)

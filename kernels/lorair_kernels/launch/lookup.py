@@ -21,7 +21,7 @@ def cdiv(length: int, step: int) -> int:
 def find_tile(
     table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int = 0, channels: int = 0, ranks: int = 0
 ) -> TileT | None:
-    """The tile of a launch on ``x``, or None where no row fits its dtype, its GPU and these sizes.
+    """The tile of a launch on `x`, or None where no row fits its dtype, its GPU and these sizes.
 
     Under torch.compile and torch.export only the plan's rows count, because a trace cannot read files.
     """
@@ -32,7 +32,7 @@ def find_tile(
 
 
 def tile_for(table: Table[TileT], x: Tensor, *, gated: bool = False, tokens: int = 0, channels: int = 0) -> TileT:
-    """As :func:`find_tile`, for a kernel that has a row for every size: ValueError where the dtype is too wide."""
+    """As `find_tile`, for a kernel that has a row for every size: ValueError where the dtype is too wide."""
     tile = find_tile(table, x, gated=gated, tokens=tokens, channels=channels)
     if tile is None:
         raise ValueError(f"{table.kernel} has no tile for {x.dtype} on {x.device}; use float16, bfloat16 or float32")

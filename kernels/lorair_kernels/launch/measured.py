@@ -1,6 +1,6 @@
-"""Rows measured on one GPU, from a JSON file named after it, such as ``NVIDIA_H200.json``.
+"""Rows measured on one GPU, from a JSON file named after it, such as `NVIDIA_H200.json`.
 
-``configs/README.md`` describes the format.
+`configs/README.md` describes the format.
 """
 
 import json

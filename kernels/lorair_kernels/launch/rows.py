@@ -10,8 +10,8 @@ from lorair_kernels.launch.tiles import TileT
 class Problem:
     """What a launch computes on.
 
-    ``itemsize`` is bytes of an element, ``capability`` the GPU's (90 for sm_90, 0 where no GPU is used), ``gated`` the
-    form, ``tokens`` the pixels of an image; ``channels`` and ``ranks`` are widths.
+    `itemsize` is bytes of an element, `capability` the GPU's (90 for sm_90, 0 where no GPU is used), `gated` the
+    form, `tokens` the pixels of an image; `channels` and `ranks` are widths.
     """
 
     itemsize: int
@@ -24,9 +24,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class Row(Generic[TileT]):
-    """A tile and its conditions: at most ``itemsize``, ``channels`` and ``ranks``, at least ``tokens``.
+    """A tile and its conditions: at most `itemsize`, `channels` and `ranks`, at least `tokens`.
 
-    ``gated`` None fits both forms. ``capability`` is the lowest and the highest; the interpreter counts as 0.
+    `gated` None fits both forms. `capability` is the lowest and the highest; the interpreter counts as 0.
     """
 
     tile: TileT
@@ -53,7 +53,7 @@ class Row(Generic[TileT]):
 class Table(Generic[TileT]):
     """The rows of a kernel, at least one.
 
-    ``covers`` names the size that one tile must hold entirely, ``channels`` or ``ranks``: a row's condition on it is at
+    `covers` names the size that one tile must hold entirely, `channels` or `ranks`: a row's condition on it is at
     most its tile's.
     """
 

@@ -17,7 +17,7 @@ class Tile:
         return {name: value for name, value in asdict(self).items() if name not in ("warps", "stages")}
 
     def arguments(self, **constants: object) -> dict[str, Any]:
-        """Keyword arguments of a launch: the tile's sides in capitals, as the kernels name them, and ``constants``."""
+        """Keyword arguments of a launch: the tile's sides in capitals, as the kernels name them, and `constants`."""
         sides = {name.upper(): length for name, length in self.sides.items()}
         options = {"num_warps": self.warps, "num_stages": self.stages, "enable_fp_fusion": True}
         return sides | options | constants
@@ -28,7 +28,7 @@ TileT = TypeVar("TileT", bound=Tile)
 
 @dataclass(frozen=True)
 class MergeTile(Tile):
-    """The merge kernels: rows x columns of a weight, in steps of ``rank`` ranks."""
+    """The merge kernels: rows x columns of a weight, in steps of `rank` ranks."""
 
     rows: int
     columns: int
@@ -37,7 +37,7 @@ class MergeTile(Tile):
 
 @dataclass(frozen=True)
 class PointwiseTile(Tile):
-    """The 1x1 convolution: tokens (pixels) x outputs, in steps of ``channels`` input channels."""
+    """The 1x1 convolution: tokens (pixels) x outputs, in steps of `channels` input channels."""
 
     tokens: int
     outputs: int
@@ -46,7 +46,7 @@ class PointwiseTile(Tile):
 
 @dataclass(frozen=True)
 class FeedForwardTile(Tile):
-    """The feed-forward half: tokens with all their channels, in steps of ``hidden`` hidden channels."""
+    """The feed-forward half: tokens with all their channels, in steps of `hidden` hidden channels."""
 
     tokens: int
     channels: int
@@ -55,7 +55,7 @@ class FeedForwardTile(Tile):
 
 @dataclass(frozen=True)
 class LowrankTile(Tile):
-    """The convolution with low-rank experts: tokens x outputs and all ranks, in steps of ``channels``."""
+    """The convolution with low-rank experts: tokens x outputs and all ranks, in steps of `channels`."""
 
     tokens: int
     outputs: int
@@ -65,7 +65,7 @@ class LowrankTile(Tile):
 
 @dataclass(frozen=True)
 class DepthwiseTile(Tile):
-    """The depthwise convolution: rows x columns of pixels by ``channels`` channels."""
+    """The depthwise convolution: rows x columns of pixels by `channels` channels."""
 
     rows: int
     columns: int
@@ -82,7 +82,7 @@ class AttentionTile(Tile):
 
 @dataclass(frozen=True)
 class LocalMeanTile(Tile):
-    """The local mean: ``steps`` windows along the axis of the running sum, ``width`` sums next to each other."""
+    """The local mean: `steps` windows along the axis of the running sum, `width` sums next to each other."""
 
     steps: int
     width: int
@@ -90,7 +90,7 @@ class LocalMeanTile(Tile):
 
 @dataclass(frozen=True)
 class WeightGradTile(Tile):
-    """A weight's gradient: outputs x channels, summed over ``part`` tokens in steps of ``tokens``."""
+    """A weight's gradient: outputs x channels, summed over `part` tokens in steps of `tokens`."""
 
     outputs: int
     channels: int
@@ -100,6 +100,6 @@ class WeightGradTile(Tile):
 
 @dataclass(frozen=True)
 class SumTile(Tile):
-    """The sums within sets: ``width`` numbers next to each other."""
+    """The sums within sets: `width` numbers next to each other."""
 
     width: int

@@ -9,13 +9,13 @@ def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tu
     """A depthwise 3x3 convolution, SimpleGate, and the sums that the channel attention pools.
 
     Args:
-        x: ``[B, H, W, 2C]``.
-        weight: ``[U, 9, 2C]``, taps row by row.
-        bias: ``[U, 2C]``.
-        index: ``[B]`` integers, the weight set of each image.
+        x: `[B, H, W, 2C]`.
+        weight: `[U, 9, 2C]`, taps row by row.
+        bias: `[U, 2C]`.
+        index: `[B]` integers, the weight set of each image.
 
     Returns:
-        y ``[B, H, W, C]`` with x's dtype, and its sums over the pixels ``[B, C]`` in float32 or x's wider dtype.
+        y `[B, H, W, C]` with x's dtype, and its sums over the pixels `[B, C]` in float32 or x's wider dtype.
     """
     y = F.conv2d(*_as_groups(x, weight, bias, index), padding=1, groups=x.shape[0] * x.shape[3])
     u, v = y.view(x.shape[0], x.shape[3], *x.shape[1:3]).permute(0, 2, 3, 1).chunk(2, dim=-1)
@@ -26,10 +26,10 @@ def depthwise_gate(x: Tensor, weight: Tensor, bias: Tensor, index: Tensor) -> tu
 def depthwise_gate_backward(
     dy: Tensor, dsums: Tensor, x: Tensor, weight: Tensor, bias: Tensor, index: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of :func:`depthwise_gate`, whose results y and sums have the gradients ``dy`` and ``dsums``.
+    """Gradients of `depthwise_gate`, whose results y and sums have the gradients `dy` and `dsums`.
 
     Returns:
-        dx ``[B, H, W, 2C]`` with x's dtype, and each image's own gradients of taps and bias, ``[B, 10, 2C]`` (the
+        dx `[B, H, W, 2C]` with x's dtype, and each image's own gradients of taps and bias, `[B, 10, 2C]` (the
         bias last) in float32 or x's wider dtype: sum them over the images of each set.
     """
     batch, height, width, channels = x.shape

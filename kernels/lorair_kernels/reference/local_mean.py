@@ -12,11 +12,11 @@ def local_mean(x: Tensor, window: tuple[int, int]) -> Tensor:
     loses digits with the area.
 
     Args:
-        x: ``[B, C, H, W]``.
+        x: `[B, C, H, W]`.
         window: height and width of the window, at most H and W.
 
     Returns:
-        ``[B, C, H - window_h + 1, W - window_w + 1]`` with x's dtype.
+        `[B, C, H - window_h + 1, W - window_w + 1]` with x's dtype.
     """
     sums = x.to(torch.promote_types(x.dtype, torch.float32))
     for axis, size in zip((-2, -1), window, strict=True):

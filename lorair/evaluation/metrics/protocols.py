@@ -1,7 +1,7 @@
 """PSNR and SSIM as published tables compute them: one name fixes colour, rounding, cropping and window together.
 
 Figures of two protocols cannot be compared: on the same images they differ by several dB and by the second decimal
-of SSIM. ``docs/evaluation.md`` says which papers use which.
+of SSIM. `docs/evaluation.md` says which papers use which.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class Protocol:
     The steps are those of the fields, in their order.
 
     Attributes:
-        name: what ``PROTOCOLS`` has it under.
+        name: what `PROTOCOLS` has it under.
         summary: one line for people.
         multiple: images are cropped at their centre to a multiple of this, before they are restored.
         round_psnr: whether PSNR is of images rounded to 8 bits, as files hold them.

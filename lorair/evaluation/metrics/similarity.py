@@ -13,7 +13,7 @@ K1, K2 = 0.01, 0.03
 
 @dataclass(frozen=True)
 class Window:
-    """A square window: Gaussian of standard deviation ``sigma``, or uniform where that is None.
+    """A square window: Gaussian of standard deviation `sigma`, or uniform where that is None.
 
     Under a uniform window of n pixels variances are divided by n - 1, as scikit-image does; under a Gaussian one
     they are plain weighted means, as in the original Matlab code.
@@ -41,7 +41,7 @@ def ssim(restored: Float64Image, clean: Float64Image, window: Window, padded: bo
     Args:
         restored: float64 [H, W] or [H, W, 3].
         clean: the same shape.
-        window: at most as large as the image, unless ``padded``.
+        window: at most as large as the image, unless `padded`.
         padded: whether windows reach over the border, which is replicated; otherwise all lie inside.
 
     Raises:

@@ -18,7 +18,7 @@ class Clock:
 
 
 class FakeRuntime:
-    """Adds ``error`` to the images and takes the given milliseconds, call by call; routing takes 3."""
+    """Adds `error` to the images and takes the given milliseconds, call by call; routing takes 3."""
 
     degradations = ("noise",)
     size_range = None
@@ -51,7 +51,7 @@ def clock(monkeypatch) -> Clock:
 
 @pytest.fixture
 def fake(clock) -> Callable[..., FakeRuntime]:
-    """``fake(name, delays_ms, error)`` -> a runtime by the clock."""
+    """`fake(name, delays_ms, error)` -> a runtime by the clock."""
     return lambda *how, **named: FakeRuntime(clock, *how, **named)
 
 

@@ -93,7 +93,7 @@ def test_without_a_checkpoint_nothing_is_right(fake, batches) -> None:
 @pytest.mark.parametrize(("error", "right"), [(0.003, True), (0.005, False), (float("nan"), False)])
 def test_a_router_is_compared_by_priors_too(fake, batches, clock, error, right) -> None:
     def router(name: str, error: float = 0.0) -> Any:
-        """Priors are [1, -4] and ``error`` away from it."""
+        """Priors are [1, -4] and `error` away from it."""
 
         def route(images):
             clock.now += 0.003

@@ -96,7 +96,7 @@ def split_contexts() -> list[SplitContext]:
 
 @pytest.fixture
 def module(context) -> ModuleType:
-    """What a loaded engine touches of TensorRT; ``engine`` is what a plan becomes, None where it does not load."""
+    """What a loaded engine touches of TensorRT; `engine` is what a plan becomes, None where it does not load."""
     module = ModuleType("tensorrt_fake")
     module.engine = SimpleNamespace(create_execution_context=lambda: context)
 

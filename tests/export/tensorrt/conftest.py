@@ -23,7 +23,7 @@ def profile() -> Profile:
 
 @pytest.fixture
 def write_graph():
-    """Write one node ``restorer/intro`` on float images of free batch, height and width; weight [8, 3, 3, 3]."""
+    """Write one node `restorer/intro` on float images of free batch, height and width; weight [8, 3, 3, 3]."""
 
     def write(path: Path, *, weight_dtype: type = np.float32, op: str = "Conv", domain: str = "") -> Path:
         weight = numpy_helper.from_array(np.full((8, 3, 3, 3), 0.1, weight_dtype), "weight")
@@ -102,7 +102,7 @@ class FakeParser:
 
 @pytest.fixture
 def classic():
-    """What the adapter touches of a classic TensorRT; ``built`` is what was built last."""
+    """What the adapter touches of a classic TensorRT; `built` is what was built last."""
 
     def module_of(version: str, **builder_flags: int) -> ModuleType:
         module = ModuleType(f"tensorrt_{version}")

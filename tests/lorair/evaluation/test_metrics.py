@@ -37,7 +37,7 @@ def gaussian_ssim(x, y):
 
 
 def gaussian_ssim_over_the_border(x, y):
-    """As ``gaussian_ssim``, one window around every pixel of the image, whose border pixels are repeated."""
+    """As `gaussian_ssim`, one window around every pixel of the image, whose border pixels are repeated."""
     weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     weights = np.outer(weights, weights) / weights.sum() ** 2
 

@@ -1,4 +1,4 @@
-"""``python -m lorair_export.bench.fused``: the fused restorer on this GPU, compared with its other forms."""
+"""`python -m lorair_export.bench.fused`: the fused restorer on this GPU, compared with its other forms."""
 
 import sys
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def planned() -> Iterator[Planned]:
 
 
 def how_to_adopt(gpu: str) -> str:
-    """How the backend ``"auto"`` is made to use the kernels on this GPU; printed where every form was right."""
+    """How the backend `"auto"` is made to use the kernels on this GPU; printed where every form was right."""
     if file := config_file(gpu):
         return f'All outputs are within tolerance. backend="auto" uses the kernels on this GPU, because {file} exists.'
     return (

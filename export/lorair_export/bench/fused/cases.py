@@ -22,7 +22,7 @@ PUBLISHED_PIXELS = 4 * 1024**2
 class RestorerCases:
     """The cases of one restorer with random weights, its weight sets made once.
 
-    ``window`` is the channel attention's, None for the mean over the whole map, as the published form computes it for
+    `window` is the channel attention's, None for the mean over the whole map, as the published form computes it for
     the first image that it gets.
     """
 
@@ -36,7 +36,7 @@ class RestorerCases:
         self.published = published_restorer(self.config, published_params(self.exact.net)).to(device)
 
     def case(self, size: int, batch: int, compiled: bool = False) -> Case:
-        """A batch of ``size`` x ``size`` images, image i by expert i modulo E; ``compiled`` adds torch.compile.
+        """A batch of `size` x `size` images, image i by expert i modulo E; `compiled` adds torch.compile.
 
         The plain network, which the mixed batch is compared with, restores all images by expert 0. With soft gates
         each image has its own weights, merged in the call.
@@ -70,7 +70,7 @@ class RestorerCases:
         return Case(what, shape, DTYPE, work, forms, lambda: self.restored(images, prior, gates), images)
 
     def merged_net(self, gates: Tensor) -> RestorationNet:
-        """The plain U-Net with the experts of ``gates`` [E] in its own parameters."""
+        """The plain U-Net with the experts of `gates` [E] in its own parameters."""
         net = deepcopy(self.exact.net)
         with torch.no_grad():
             for module in net.modules():

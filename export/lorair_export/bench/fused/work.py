@@ -8,7 +8,7 @@ FEED_FORWARD_CHANNELS = 256  # up to here the feed-forward half of a block is on
 
 
 def restorer_work(config: RestorerConfig, size: int, batch: int, sets: int, itemsize: int = 2) -> tuple[Work, ...]:
-    """A batch of ``size`` x ``size`` images with the mean over the whole map, one entry a launch of the fused plan.
+    """A batch of `size` x `size` images with the mean over the whole map, one entry a launch of the fused plan.
 
     The vector part (prior head, modulation's convolutions) is left out: less than 0.01 % of either.
     """

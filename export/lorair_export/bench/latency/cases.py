@@ -46,7 +46,7 @@ class Case:
 
     @property
     def images(self) -> str:
-        """``4x256x384``: batch, height and width."""
+        """`4x256x384`: batch, height and width."""
         return f"{self.batch}x{self.height}x{self.width}"
 
     @property
@@ -56,7 +56,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Rounds:
-    """Rounds, each calling every model once: ``warmup``, then ``iters`` at least and for ``duration_s``."""
+    """Rounds, each calling every model once: `warmup`, then `iters` at least and for `duration_s`."""
 
     warmup: int = 3
     iters: int = 30
@@ -65,7 +65,7 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures and how; ``about`` says of the models what their names do not say."""
+    """What a run measures and how; `about` says of the models what their names do not say."""
 
     cases: Sequence[Case]
     rounds: Rounds = Rounds()
@@ -75,7 +75,7 @@ class Plan:
 
 
 class Batch(NamedTuple):
-    """One call's images ``[B, 3, H, W]`` float32 in [0, 1], and their routing where that is given."""
+    """One call's images `[B, 3, H, W]` float32 in [0, 1], and their routing where that is given."""
 
     images: Tensor
     routing: Routing | None = None
@@ -95,7 +95,7 @@ def outputs_of(runtime: Runtime, batch: Batch, part: Part) -> Outputs:
 
 
 def case_batches(case: Case, part: Part, reference: Runtime) -> list[Batch]:
-    """The calls of a case on the example photographs; for the restorer only ``reference`` has routed them before.
+    """The calls of a case on the example photographs; for the restorer only `reference` has routed them before.
 
     Then the experts are mixed: each image of a call, and of the next one, has another expert in turn.
     """
@@ -113,7 +113,7 @@ def photographs(case: Case) -> list[Tensor]:
 
 
 def mixed_routing(reference: Runtime, images: Tensor, first: int) -> Routing:
-    """The router's own priors, and its gates moved along so that the largest of image i is ``first`` + i modulo E."""
+    """The router's own priors, and its gates moved along so that the largest of image i is `first` + i modulo E."""
     routing = reference.route(images)
     assert routing is not None
     moved = [row.roll(first + i - int(row.argmax())) for i, row in enumerate(routing.gates.cpu().float())]

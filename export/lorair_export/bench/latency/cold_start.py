@@ -35,7 +35,7 @@ class ColdStart:
 
 
 def cold_start(target: str, device: str, batch: Batch, part: Part = Part.ALL) -> ColdStart:
-    """Start ``target`` in a fresh process and call it once. ExportError where that process dies."""
+    """Start `target` in a fresh process and call it once. ExportError where that process dies."""
     tensors = [batch.images] if batch.routing is None else [batch.images, batch.routing.gates, batch.routing.prior]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:

@@ -18,7 +18,7 @@ Columns = dict[str, list[str]]
 def columns_of(rows: Sequence[Row]) -> Columns:
     """What is shown of the measured rows: a text for each, by heading, without columns that hold no figure.
 
-    ``times`` is how many times as fast a row is as the run's first model.
+    `times` is how many times as fast a row is as the run's first model.
     """
     first = {row.case: row.p50_ms for row in rows if row.model == rows[0].model}
     rows = [row for row in rows if row.reason is None]
@@ -46,7 +46,7 @@ def columns_of(rows: Sequence[Row]) -> Columns:
 
 
 def table_of(columns: Columns) -> Table:
-    """Columns as they are shown on the screen, those of ``PAGE_ONLY`` left out."""
+    """Columns as they are shown on the screen, those of `PAGE_ONLY` left out."""
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     narrow = {name: values for name, values in columns.items() if name not in PAGE_ONLY}
     for name in narrow:

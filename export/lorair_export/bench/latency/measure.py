@@ -64,7 +64,7 @@ def pin_of(runtime: Runtime, reference: Runtime) -> str | None:
 
 
 def expected_of(reference: Runtime, batches: Sequence[Batch], part: Part, pin: str | None) -> list[Outputs]:
-    """The reference's output for each batch, with the routing of the degradation ``pin`` where it is not None."""
+    """The reference's output for each batch, with the routing of the degradation `pin` where it is not None."""
     if pin is None:
         return [outputs_of(reference, batch, part) for batch in batches]
     return [reference.restore(batch.images, reference.pin(pin, len(batch.images))) for batch in batches]

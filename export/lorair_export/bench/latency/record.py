@@ -1,4 +1,4 @@
-"""What a latency run is recorded as: latency.json, and what ``--json`` prints."""
+"""What a latency run is recorded as: latency.json, and what `--json` prints."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class LatencyRecord:
     """A latency run.
 
     Attributes:
-        format: always ``lorair-latency``.
+        format: always `lorair-latency`.
         format_version: of this record.
         taken: date and time in UTC, ISO 8601.
         reference: the model that the others were compared with.
@@ -68,7 +68,7 @@ class LatencyRecord:
 
 
 def record_of(rows: Sequence[Row], reference: str, plan: Plan, machine: Mapping[str, object]) -> LatencyRecord:
-    """The record of measured rows, taken now; ``reference`` is the model that the others were compared with."""
+    """The record of measured rows, taken now; `reference` is the model that the others were compared with."""
     mixed = plan.part is Part.RESTORER
     settings = Settings(
         part=plan.part,

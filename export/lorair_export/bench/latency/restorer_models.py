@@ -42,15 +42,15 @@ def prepared(
     names: Sequence[str],
     on_step: Callable[[str], None],
 ) -> dict[str, str]:
-    """What to open, by the names in the report. Checkpoint and graphs are made in ``folder``; where they fit already
+    """What to open, by the names in the report. Checkpoint and graphs are made in `folder`; where they fit already
     they are used again.
 
     Args:
         model: a preset, for random weights, or a checkpoint.
         folder: made where it does not exist.
         cases: what the graphs must take.
-        local_window: pixels, ``global``, or None for the model's own.
-        names: of ``FORMS``.
+        local_window: pixels, `global`, or None for the model's own.
+        names: of `FORMS`.
         on_step: called with what begins.
 
     Raises:
@@ -77,7 +77,7 @@ def prepared(
 
 
 def opened(targets: Mapping[str, str], device: str, on_step: Callable[[str], None]) -> dict[str, Runtime]:
-    """Those that this machine can run; ``on_step`` is called with the reason of those that are left out."""
+    """Those that this machine can run; `on_step` is called with the reason of those that are left out."""
     runtimes: dict[str, Runtime] = {}
     for name, target in targets.items():
         on_step(f"opening {name}")

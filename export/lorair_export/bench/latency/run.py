@@ -40,7 +40,7 @@ def benchmark_models(
     """Time models in turn on the example photographs.
 
     Args:
-        models: checkpoints, bundles, servers, with a scheme where they have one, such as ``openvino:bundle``. The first
+        models: checkpoints, bundles, servers, with a scheme where they have one, such as `openvino:bundle`. The first
             checkpoint is the reference: a model whose outputs differ gets a reason and no figure.
         plan: cases, rounds, the part to time, and the device.
         report: folder for latency.json, latency.html and latency.png.
@@ -48,7 +48,7 @@ def benchmark_models(
         on_step: called with what begins.
 
     Raises:
-        ValueError: no model is a checkpoint, or ``earlier`` is no latency.json.
+        ValueError: no model is a checkpoint, or `earlier` is no latency.json.
         OSError: the report cannot be written.
         RuntimeUnavailableError: a model's packages or device are missing.
     """
@@ -72,13 +72,13 @@ def benchmark_restorer(
 
     Args:
         model: a preset, for random weights, or a checkpoint.
-        forms: names of ``FORMS``.
+        forms: names of `FORMS`.
         folder: where its checkpoint and graphs are made, or used again where they fit.
-        plan: as for :func:`benchmark_models`, with ``part`` the restorer.
-        local_window: the window of its channel attention in pixels, ``global``, or None for the model's own.
-        report: as for :func:`benchmark_models`.
-        earlier: as for :func:`benchmark_models`.
-        on_step: as for :func:`benchmark_models`.
+        plan: as for `benchmark_models`, with `part` the restorer.
+        local_window: the window of its channel attention in pixels, `global`, or None for the model's own.
+        report: as for `benchmark_models`.
+        earlier: as for `benchmark_models`.
+        on_step: as for `benchmark_models`.
 
     Raises:
         ValueError: a form or window is unknown.
@@ -98,7 +98,7 @@ def benchmark(
     earlier: Path | None,
     on_step: OnStep,
 ) -> LatencyRun:
-    """Measure opened runtimes; ``targets`` is what a fresh process opens, by the same names."""
+    """Measure opened runtimes; `targets` is what a fresh process opens, by the same names."""
     before = None if earlier is None else read_record(earlier)
     reference = reference_of(runtimes)
     rows: list[Row] = []
