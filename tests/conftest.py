@@ -102,3 +102,10 @@ def read_json() -> Callable[[type, str], Any]:
         return data
 
     return read
+
+
+@pytest.fixture(scope="session")
+def can_serve() -> None:
+    """Skips where no tritonserver can be installed by serving/tritonserver.txt."""
+    if sys.platform != "linux" or sys.version_info >= (3, 13):
+        pytest.skip("no tritonserver outside NVIDIA's container for this system or Python version")

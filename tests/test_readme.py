@@ -97,7 +97,7 @@ def published_pair(workplace, make_model, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
+def service(can_serve, tmp_path_factory):
     repository = tmp_path_factory.mktemp("service") / "repository"
     write_repository("default", repository)
     with running_server(repository, Ports.free()) as server:

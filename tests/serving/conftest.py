@@ -1,9 +1,9 @@
 """Shared by the serving tests: one real tritonserver over a small model."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from lorair_serving.repository.settings import Service
 from lorair_serving.repository.writing import write_repository
@@ -37,17 +37,15 @@ def served_checkpoint(make_model, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def can_serve() -> None:
-    if sys.platform != "linux" or sys.version_info >= (3, 13):
-        pytest.skip("no tritonserver outside NVIDIA's container for this system or Python version")
-
-
-@pytest.fixture(scope="session")
 def server(can_serve, served_checkpoint, tmp_path_factory) -> Iterator[Server]:
     repository = tmp_path_factory.mktemp("serve") / "repository"
     write_repository(str(served_checkpoint), repository, SERVICE)
     with running_server(repository, Ports.free()) as server:
         yield server
+        # An orderly stop unloads one model after the other, and waits longest for one that a test has killed.
+        for process in psutil.Process(server.process.pid).children(recursive=True):
+            process.kill()
+        server.process.kill()
 
 
 @pytest.fixture

@@ -167,6 +167,7 @@ def test_images_wait_no_longer_than_allowed_and_equal_tiles_are_restored_once(se
 
     with running_server(tmp_path / "repository", Ports.free()) as server:
         answers, again, counted = asyncio.run(restore_many(f"127.0.0.1:{server.ports.grpc}"))
+    assert server.process.returncode == 0, "stopped in order"
     rejected = {answer.code for answer in answers if isinstance(answer, ServingError)}
     assert rejected == {ErrorCode.QUEUE_FULL, ErrorCode.QUEUE_TIMEOUT}
     assert np.array_equal(*again)
