@@ -19,10 +19,11 @@ demo: $(READY)
 
 # OpenVINO has a process of its own: after it, in one with the rest, a signal's delivery ended in a segmentation fault.
 OPENVINO := tests/export/runtimes/test_openvino.py
-PYTEST := $(BIN)/python -m pytest --durations 10
+# Two workers of one thread each are faster than one of two.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 10
 
 test: $(READY)
-	$(PYTEST) --ignore $(OPENVINO)
+	$(PYTEST) --numprocesses 2 --dist loadgroup --ignore $(OPENVINO)
 	$(PYTEST) $(OPENVINO)
 
 test-all: PYTEST += -m ''
@@ -74,6 +75,7 @@ test-lowest: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m lorair_export.bench.experts --preset lorair-64 --size 256
+	$(BIN)/python -m lorair_export.bench.step --preset tiny --size 96 --batch 16
 	$(BIN)/lorair-bench latency --model default
 
 bench-gpu: $(READY)

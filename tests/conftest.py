@@ -21,7 +21,8 @@ from lorair.model import PRESETS, LoRAIR, ModelConfig, RestorerConfig, RouterCon
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-PROGRAMS = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())["project"]["scripts"]
+ROOT = Path(__file__).parents[1]
+PROGRAMS = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())["project"]["scripts"]
 
 SMALL = ModelConfig(
     degradations=("noise", "rain", "haze", "snow"),
@@ -33,6 +34,18 @@ SMALL = ModelConfig(
         local_window=48,
     ),
 )  # fmt: skip
+
+
+# Tests that share what is dear to make (exports, a server) go to one worker of pytest-xdist.
+GROUPS = {"tests/export": "export", "tests/serving": "serving", "tests/test_readme.py": "serving"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        place = item.path.relative_to(ROOT).as_posix()
+        for start, group in GROUPS.items():
+            if place.startswith(start):
+                item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture
