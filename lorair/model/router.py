@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lorair.model.config import RouterConfig, TowerConfig
+from lorair.model.config import RouterConfig
 from lorair.model.experts import gates_from_logits
+from lorair.model.tower import Tower
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -19,22 +20,6 @@ class Routing(NamedTuple):
     gate_logits: Tensor | None
     gates: Tensor
     prior: Tensor
-
-
-def build_tower(config: TowerConfig) -> nn.Module:
-    """open_clip's vision transformer: [N, 3, S, S] normalised pixels -> [N, embed_dim], randomly initialised."""
-    from open_clip.transformer import QuickGELU, VisionTransformer
-
-    return VisionTransformer(
-        image_size=config.image_size,
-        patch_size=config.patch_size,
-        width=config.width,
-        layers=config.layers,
-        heads=config.heads,
-        mlp_ratio=config.mlp_ratio,
-        output_dim=config.embed_dim,
-        act_layer=QuickGELU if config.quick_gelu else nn.GELU,
-    )
 
 
 def bicubic_weights(size_in: int, size_out: int, device: torch.device) -> Tensor:
@@ -94,7 +79,7 @@ class Router(nn.Module):
         embed = config.tower.embed_dim
         self.image_size = config.tower.image_size
         self.top_k = config.top_k
-        self.tower = build_tower(config.tower)
+        self.tower = Tower(config.tower)
         self.extractor = nn.Sequential(
             nn.Linear(2 * embed, embed), nn.GELU(), nn.Linear(embed, config.prior_dim), nn.GELU()
         )

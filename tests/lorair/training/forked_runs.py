@@ -13,7 +13,6 @@ import sys
 import time
 from pathlib import Path
 
-import open_clip  # noqa: F401 (takes seconds: once here, not in every process)
 import torch
 import torch.utils.tensorboard
 from rich.console import Console
