@@ -58,7 +58,7 @@ def pods():
 
 
 def accepted(words):
-    """Whether the command line is one; a UsageError tells what is wrong with it."""
+    """Whether the command line is one; a UsageError says what is wrong with it."""
     program, name, *arguments = words
     with get_command(APPS[program]).commands[name].make_context(name, arguments) as context:
         return context.params

@@ -73,9 +73,9 @@ def test_stream_is_routed_once_until_refreshed(runtime):
     handler.answer(ImageRequest(pixels=IMAGE, stream="roof"))
     handler.answer(ImageRequest(pixels=IMAGE, stream="door"))  # forgotten: two streams are kept
     assert runtime.routed == 4
-    anew = RequestHandler(runtime, Service(tile=64, refresh_s=0))
+    refreshed = RequestHandler(runtime, Service(tile=64, refresh_s=0))
     for _ in range(2):
-        anew.answer(ImageRequest(pixels=IMAGE, stream="door"))
+        refreshed.answer(ImageRequest(pixels=IMAGE, stream="door"))
     assert runtime.routed == 6
 
 

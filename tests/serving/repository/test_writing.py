@@ -81,7 +81,7 @@ def test_checkpoint_becomes_three_models(served_checkpoint, tmp_path):
     assert (repository / "lorair/1/priors.safetensors").is_file()
 
 
-def test_processes_are_one_per_core_on_a_cpu_alone(served_checkpoint, tmp_path):
+def test_processes_are_one_per_core_only_on_a_cpu(served_checkpoint, tmp_path):
     def processes(source, device):
         write_repository(
             str(source), tmp_path / "repository", replace(SERVICE, instances=None, device=device), overwrite=True
@@ -152,15 +152,15 @@ def test_an_engine_serves_a_tile_in_the_profile_for_it(tmp_path):
         (EngineRecord("tensorrt", "10.15.1.29", ("9.0",), strip_weights=True), "--strip-weights"),
     ],
 )
-def test_an_engine_that_triton_cannot_run_is_refused(tmp_path, record, words):
+def test_an_engine_that_triton_cannot_run_is_rejected(tmp_path, record, words):
     engine = replace(GRAPH, runtime="tensorrt", engine=record)
     with pytest.raises(ValueError, match=words):
         write_repository(str(bundle_of(engine, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
     assert not (tmp_path / "repository").exists()
 
 
-def test_a_bundle_that_routes_apart_is_refused(tmp_path):
-    """The front gives the artefact images alone and takes gates from it."""
+def test_a_bundle_that_routes_apart_is_rejected(tmp_path):
+    """The front gives the artefact only images and takes gates from it."""
     split = replace(GRAPH, routing=RoutingForm.SPLIT)
     with pytest.raises(ExportError, match="takes --routing graph"):
         write_repository(str(bundle_of(split, tmp_path / "bundle")), tmp_path / "repository", SERVICE)
@@ -194,7 +194,7 @@ def test_configuration_carries_the_served_model(served_checkpoint, tmp_path):
     assert served == ServedModel(("noise", "rain", "haze"), 32, 4, "model.pt", SERVICE)
 
 
-def test_schema_refuses_what_it_does_not_know():
+def test_schema_rejects_what_it_does_not_know():
     with pytest.raises(text_format.ParseError):
         config_from_text('name: "restorer" max_batchsize: 4')
     with pytest.raises(json_format.ParseError, match="max_batchsize"):
@@ -202,6 +202,6 @@ def test_schema_refuses_what_it_does_not_know():
 
 
 @pytest.mark.parametrize("wrong", [{"tile": 0}, {"overlap": 200}, {"max_waiting": 0}, {"refresh_s": -1}])
-def test_service_refuses_what_cannot_be(wrong):
+def test_settings_reject_what_cannot_be(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong)).removesuffix("_s")):
         Service(**wrong)
