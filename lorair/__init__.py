@@ -1,4 +1,4 @@
-"""All-in-one image restoration with LoRA-IR: one model that sees the degradation and restores the image."""
+"""All-in-one image restoration with LoRA-IR: one model recognises the degradation and restores the image."""
 
 from typing import TYPE_CHECKING
 

@@ -14,11 +14,11 @@ class CheckpointError(LorairError):
 
 
 class ImageError(LorairError):
-    """An image cannot be read, or not be written as asked."""
+    """An image cannot be read, or cannot be written in the requested format."""
 
 
 class UnknownDegradationError(LorairError, ValueError):
-    """A name is not among the degradations that a model, or a procedure, knows."""
+    """A name is not a degradation that the model or procedure knows."""
 
     exit_code = 2
 
@@ -37,4 +37,4 @@ class RuntimeUnavailableError(LorairError):
 
 
 class TrainingError(LorairError):
-    """Training cannot go on, or not be resumed."""
+    """Training cannot continue, or cannot be resumed."""

@@ -16,7 +16,8 @@ from lorair_kernels.reference import feed_forward as reference_feed_forward
 def feed_forward(x: Tensor, w4: Tensor, b4: Tensor, row_sums: Tensor, w5: Tensor, b5: Tensor, index: Tensor) -> Tensor:
     """The feed-forward half of NAFNet's block, `x + W5 gate(W4 norm(x) + b4) + b5`: the map read and written once.
 
-    Differentiable in x, weights and biases; the hidden channels are computed again for it. The row sums belong to w4.
+    Differentiable in x, weights and biases; the hidden channels are computed again for it. The row sums get no
+    gradient: w4's includes theirs.
 
     Args:
         x: `[B, H, W, C]`, C as far as `plan.FEED_FORWARD` goes; layer-normalised inside (eps 1e-6, the

@@ -25,8 +25,8 @@ def pointwise(
 ) -> Tensor:
     """A 1x1 convolution, `residual + gate(W norm(x) + b)` with W and b of each image's set, in one launch.
 
-    Differentiable in x, weight, bias and residual. The row sums belong to the weight: its gradient is the whole one,
-    and they have none.
+    Differentiable in x, weight, bias and residual. The row sums are functions of the weight: its gradient is complete,
+    and they get none.
 
     Args:
         x: `[B, H, W, K]`.
@@ -39,7 +39,7 @@ def pointwise(
         gated: multiply the two halves of the N channels, leaving N/2.
         squares: `"read"` for a 2x2 convolution of stride 2: x is `[B, 2H, 2W, K/4]`, and each pixel is made of a
             square of x's, whose channels follow row by row. `"write"` for a pixel shuffle: result and residual are
-            `[B, 2H, 2W, N/4]`, and each pixel makes such a square.
+            `[B, 2H, 2W, N/4]`, and each pixel becomes a square.
 
     Returns:
         `[B, H, W, N]` or N/2 channels, contiguous, with x's dtype.

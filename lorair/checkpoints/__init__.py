@@ -1,4 +1,4 @@
-"""Models at rest: our own format, the published pair of files, and the model that either describes."""
+"""Checkpoints: lorair's format, the published pair of files, and building the model from either."""
 
 from lorair.checkpoints.checkpoint import Checkpoint, ClipReference, checkpoint_of, tensors_sha256
 from lorair.checkpoints.clip import checkpoint_of_clip, refer_to_clip

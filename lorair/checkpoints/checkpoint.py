@@ -1,4 +1,4 @@
-"""The checkpoint: a model at rest, and the one of a model in memory."""
+"""The checkpoint: a model as tensors and plain data, and how to make one from a model in memory."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class ClipReference:
 
     Attributes:
         name: a model of open_clip.
-        tag: which of its weights, in open_clip's terms.
+        tag: open_clip's name of its pretrained weights.
         sha256: of the tower's tensors, as `tensors_sha256` computes it.
     """
 
@@ -29,14 +29,14 @@ class ClipReference:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model at rest.
+    """A model as tensors and plain data.
 
     Attributes:
-        config: what the model is made of.
+        config: the model's configuration.
         state: parameter names of `LoRAIR` to tensors; the tower's are absent where `clip` names their source.
-        mean_priors: `[E, P]`, None where no images were at hand to measure them.
+        mean_priors: `[E, P]`, None if they were not measured.
         clip: where the tower's weights come from, None where `state` has them.
-        training: a summary of how the weights came about: plain data, empty where unknown.
+        training: a summary of the training as plain data; empty if unknown.
     """
 
     config: ModelConfig

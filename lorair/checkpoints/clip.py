@@ -1,4 +1,4 @@
-"""The frozen CLIP tower: its weights inside a checkpoint, or named there and found by open_clip."""
+"""The frozen CLIP tower: its weights are in the checkpoint, or the checkpoint names them and open_clip loads them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,37 +11,39 @@ from lorair.model import LoRAIR, ModelConfig
 
 
 def checkpoint_of_clip(config: ModelConfig, source: str) -> Checkpoint:
-    """A model that has learnt nothing but CLIP's tower, to start a router from.
+    """A checkpoint with CLIP's tower and otherwise random weights, to start router training from.
 
     Args:
         config: of the model.
         source: open_clip's `MODEL/TAG`, which open_clip may download, or `MODEL/FILE` with a file of its weights.
 
     Raises:
-        ValueError: the source is not named like that.
-        CheckpointError: open_clip cannot load it, or it is another tower than `config` has.
+        ValueError: the source does not have this form.
+        CheckpointError: open_clip cannot load it, or its tower differs from that of `config`.
     """
     name, _, pretrained = source.partition("/")
     if not (name and pretrained):
-        raise ValueError(f"CLIP weights are named as MODEL/TAG or MODEL/FILE; got {source!r}")
+        raise ValueError(f"CLIP weights must be named MODEL/TAG or MODEL/FILE; got {source!r}")
     model = LoRAIR(config)
     try:
         model.router.tower.load_state_dict(_tower_of_clip(name, pretrained))
     except RuntimeError as error:
-        raise CheckpointError(f"{source} is another tower than the model's: {' '.join(str(error).split())}") from error
+        raise CheckpointError(f"{source} does not fit the model's tower: {' '.join(str(error).split())}") from error
     return checkpoint_of(model)
 
 
 def refer_to_clip(checkpoint: Checkpoint, reference: str) -> Checkpoint:
-    """The same checkpoint without its tower's weights, which `reference`, an open_clip `MODEL/TAG`, names.
+    """The checkpoint without its tower's weights; `reference`, an open_clip `MODEL/TAG`, names them instead.
 
     Raises:
-        ValueError: the reference is not named like that, or the checkpoint holds no tower.
+        ValueError: the reference does not have this form, or the checkpoint holds no tower.
     """
     name, slash, tag = reference.partition("/")
     tower = {key.removeprefix(TOWER): tensor for key, tensor in checkpoint.state.items() if key.startswith(TOWER)}
     if not (name and slash and tag and tower):
-        raise ValueError(f"a CLIP reference is MODEL/TAG, of a checkpoint that holds the tower; got {reference!r}")
+        raise ValueError(
+            f"a CLIP reference must be MODEL/TAG, and the checkpoint must hold the tower; got {reference!r}"
+        )
     rest = {key: tensor for key, tensor in checkpoint.state.items() if not key.startswith(TOWER)}
     return replace(checkpoint, state=rest, clip=ClipReference(name, tag, tensors_sha256(tower)))
 
@@ -54,7 +56,7 @@ def state_of_clip(clip: ClipReference, weights: str | Path | None) -> dict[str, 
         weights: a local file of them; None lets open_clip find them by their tag, which may download them.
 
     Raises:
-        CheckpointError: open_clip cannot load them, or they are not the ones that the checkpoint was trained with.
+        CheckpointError: open_clip cannot load them, or they differ from those that the checkpoint was trained with.
     """
     try:
         state = _tower_of_clip(clip.name, str(weights or clip.tag))

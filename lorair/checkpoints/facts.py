@@ -11,7 +11,7 @@ from lorair.model import RestorerConfig, RouterConfig
 
 @dataclass(frozen=True)
 class ParameterCounts:
-    """How many numbers a checkpoint holds.
+    """Parameter counts of a checkpoint.
 
     Attributes:
         restorer: of the U-Net without its experts.
@@ -32,13 +32,13 @@ class CheckpointFacts:
         checkpoint: its path, or `default`.
         format_version: of the file's format.
         degradations: the classes of the router, one expert each.
-        parameters: how many numbers it holds.
+        parameters: its parameter counts.
         clip: where the CLIP tower's weights come from; null where the checkpoint holds them.
         accepts_degradation: whether a degradation can be named instead of routed, which needs mean priors.
         size_multiple: images are padded to a multiple of it, and cropped back.
         router: its configuration.
         restorer: its configuration.
-        training: how the weights came about and what was measured of them, as far as is known.
+        training: how the weights were trained and their measurements, as far as known.
     """
 
     checkpoint: str

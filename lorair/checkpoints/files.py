@@ -1,4 +1,4 @@
-"""The checkpoint's file: configuration, weights and how they came about, as tensors and plain data.
+"""Checkpoint files: configuration, weights and training record, as tensors and plain data.
 
 Two containers hold the same content: `.pt` (torch's, read with `weights_only=True`) and `.safetensors`
 (the plain data as JSON in its metadata). Neither can run code.
@@ -70,7 +70,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a checkpoint, every floating tensor as float32; `default` names the one inside the package.
 
     Raises:
-        CheckpointError: the file is missing, truncated, foreign, of a newer format, or holds code.
+        CheckpointError: the file is missing, truncated, not a checkpoint, of a newer format, or contains code.
     """
     path = checkpoint_path(path)
     if not path.is_file():
@@ -99,7 +99,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def plain_from_torch(path: Path) -> Mapping[str, Any]:
-    """What a file of torch.save holds, tensors on the CPU; empty where that is no mapping. No code of it is run.
+    """The content of a torch.save file with tensors on the CPU; empty if it is no mapping. No code in it is run.
 
     Raises:
         CheckpointError: the file is missing, damaged, or holds more than tensors and plain data.
@@ -110,7 +110,7 @@ def plain_from_torch(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(f"{path}: no such file") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path}: rejected, it holds more than tensors and plain data (no code is run)"
+            f"{path}: rejected: it holds more than tensors and plain data (no code is run)"
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path}: damaged, or not a file of torch.save; copy it again") from error

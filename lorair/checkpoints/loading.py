@@ -1,4 +1,4 @@
-"""From a checkpoint to the model that it describes."""
+"""Build the model that a checkpoint describes."""
 
 from pathlib import Path
 
@@ -32,12 +32,12 @@ def load(path: str | Path = DEFAULT, device: str = "auto", clip_weights: str | P
             which may download them.
 
     Returns:
-        A module of floating images `[B, 3, H, W]` in [0, 1], of any size; see `LoRAIR.forward`.
+        A module that restores floating images `[B, 3, H, W]` in [0, 1], of any size; see `LoRAIR.forward`.
 
     Raises:
-        CheckpointError: the file is missing, truncated, foreign, of a newer format, or holds code; or its weights do
-            not fit its configuration.
-        RuntimeUnavailableError: the device is not there.
+        CheckpointError: the file is missing, truncated, not a checkpoint, of a newer format, or contains code; or its
+            weights do not fit its configuration.
+        RuntimeUnavailableError: the device is not available.
     """
     target = resolve_device(device)
     return model_of(read_checkpoint(path), str(path), clip_weights).to(target)

@@ -35,9 +35,9 @@ def convert(
         restorer: the restorer's file, such as `setting1_ir.pth`.
         router: the router's file, such as `setting1_router.pth`.
         degradations: one name per class of the router; None takes snow, rain, raindrop for three classes.
-        top_k: experts an image may use, which the files do not say; published: 1.
+        top_k: experts an image may use, which the files do not state; published: 1.
         local_window: see `RestorerConfig`; None to reproduce published figures.
-        quick_gelu: the tower's activation, which the files do not say; True for OpenAI's CLIP.
+        quick_gelu: the tower's activation, which the files do not state; True for OpenAI's CLIP.
 
     Raises:
         CheckpointError: a file cannot be read, or its tensors are not those of LoRA-IR.
@@ -59,7 +59,7 @@ def convert(
 
 
 def read_params(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a `{"params": state_dict}` file, float32; no code that it may hold is run.
+    """The tensors of a `{"params": state_dict}` file, float32; code in the file is not run.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another form, or holds more than tensors and plain data.

@@ -1,4 +1,4 @@
-"""How our programs begin and end: their version, their JSON, and a user's mistake as one line and an exit code."""
+"""What all programs share: the version, JSON output, and user errors as one line and an exit code."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def print_json(record: "DataclassInstance", indent: int | None = 2) -> None:
 
 def run(app: Callable[[], None]) -> None:
     """Run a program. Exit codes: 0 ok, 2 wrong usage or value, 3 the system rejects a file, else the error's own
-    `exit_code`; interrupted 130, terminated 143, both after everything half done is cleared away."""
+    `exit_code`; interrupted 130, terminated 143, both after temporary files are removed."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -82,7 +82,7 @@ def _print_version(wanted: bool) -> None:
 
 
 def _terminate(number: int, frame: object) -> None:
-    # SystemExit unwinds the stack, so that what was written aside goes; the signal's own end would leave it. Python
-    # drops an exception that meets a destructor, so a second signal ends the process whatever happens.
+    # SystemExit unwinds the stack, which removes temporary files; the signal's default action would leave them. Python
+    # drops an exception that is raised in a destructor, so a second signal ends the process in any case.
     signal.signal(number, signal.SIG_DFL)
     sys.exit(128 + number)

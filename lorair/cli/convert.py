@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-UNSAID, CONTENT = "What the files do not say", "What the checkpoint holds"
+UNSAID, CONTENT = "Not stored in the files", "Content of the checkpoint"
 
 
 def convert(
@@ -30,18 +30,18 @@ def convert(
         Path | None,
         typer.Option(
             file_okay=False,
-            help="Folder with a folder of example images per degradation, to measure mean priors.",
+            help="Folder with one subfolder of example images per degradation; measures mean priors.",
             rich_help_panel=CONTENT,
         ),
     ] = None,
     clip_reference: Annotated[
         str | None,
-        typer.Option(help="Refer to CLIP's weights by open_clip MODEL/TAG.", rich_help_panel=CONTENT),
+        typer.Option(help="Store open_clip's MODEL/TAG instead of the CLIP weights.", rich_help_panel=CONTENT),
     ] = None,
 ) -> None:
     """Convert a published pair of files into one checkpoint. Nothing is downloaded.
 
-    All sizes are read from the files. Mean priors, which `lorair restore --degradation` needs, are not in them:
+    All sizes are read from the files. They hold no mean priors, which `lorair restore --degradation` needs;
     --priors-from measures them.
     """
     from dataclasses import replace

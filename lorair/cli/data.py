@@ -18,7 +18,7 @@ EXAMPLES = 3
 SettingName = Annotated[str, typer.Argument(help="Published setting, a .toml file, or pairs.")]
 Root = Annotated[Path, typer.Option(help="Folder that holds the setting's data.")]
 
-data = command_group("Check the images that models are trained and tested on, and time their reading.")
+data = command_group("Check the images of a setting, or time their reading.")
 
 
 @data.command()
@@ -26,10 +26,12 @@ def check(
     setting: SettingName,
     root: Root,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every image, not only its header.")] = False,
-    partial: Annotated[bool, typer.Option("--partial", help="Accept other counts than the published ones.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept counts that differ from the published ones.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the full report as JSON.")] = False,
 ) -> None:
-    """List what a setting needs, what is there, and what is wrong with it.
+    """List the data of a setting: what is present, missing or wrong.
 
     Exit codes: 0 complete, 1 something is missing or wrong, 2 wrong usage.
     """
@@ -61,10 +63,10 @@ def speed(
     root: Root,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 16,
     crop: Annotated[int, typer.Option(min=1, help="Side of the crops in pixels.")] = 256,
-    batches: Annotated[int, typer.Option(min=1, help="Batches to time, after one per worker.")] = 20,
+    batches: Annotated[int, typer.Option(min=1, help="Batches to time, after one warm-up batch per worker.")] = 20,
     workers: Annotated[int, typer.Option(min=0, help="Processes that prepare batches.")] = 1,
 ) -> None:
-    """Time only the reading of training batches: images per second, decoded, cropped and as tensors."""
+    """Time the reading of training batches, without training, in images per second."""
     from lorair.data import reading_speed
     from lorair.settings import load_setting
 
@@ -104,8 +106,8 @@ def _state(source: "SourceReport") -> str:
 def _problems(source: "SourceReport") -> list[str]:
     kinds = {
         "degraded images without a clean one": source.without_clean,
-        "listed images that are not there": source.unlisted,
-        "pairs of two sizes": source.sizes_differ,
+        "listed images that are missing": source.unlisted,
+        "pairs whose images differ in size": source.sizes_differ,
         "images that cannot be read": tuple(f"{path} ({reason})" for path, reason in source.unreadable),
     }
     lines = [_sample(what, which) for what, which in kinds.items() if which]

@@ -13,15 +13,15 @@ def degrade(
     severity: Annotated[
         list[str] | None, typer.Option(help="Fix a parameter: NAME=VALUE, such as sigma=25; repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random generator.")] = 0,
     sheet: Annotated[bool, typer.Option("--sheet", help="Write one image that shows every kind.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Degrade again where the output exists.")] = False,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Search subfolders too.")] = False,
 ) -> None:
     """Degrade clean photographs: noise, rain, haze, snow, low_light, jpeg, blur, raindrop, shadow or hole.
 
-    Outputs are PNG of 8 bits, named as their inputs. An image and the seed decide the result, whatever the other
-    images are. With --sheet each kind is a row of four draws of the first photograph.
+    Outputs are 8-bit PNG files, named like their inputs. The result depends only on the image, its name and the seed.
+    --sheet shows each kind in a row of four examples, made from the first photograph.
 
     Exit codes: 0 all written, 2 wrong usage.
     """
@@ -32,7 +32,7 @@ def degrade(
     from lorair.inference import plan_jobs
 
     if sheet == (kind is not None):
-        raise ValueError("name a degradation with --kind, or ask for a --sheet of all of them")
+        raise ValueError("give --kind, or --sheet to show all degradations")
     if sheet:
         photograph = plan_jobs(inputs, output.with_suffix(""), recursive)[0].source
         write_image(output, Picture(contact_sheet(photograph, seed)))

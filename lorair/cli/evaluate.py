@@ -33,16 +33,18 @@ ProtocolName = Annotated[
 ]
 Degradation = Annotated[
     str | None,
-    typer.Option(help="Degradation to assume; skips the router. oracle: each image's own.", rich_help_panel=MEASURE),
+    typer.Option(
+        help="Degradation to assume; skips the router. oracle: each image's true one.", rich_help_panel=MEASURE
+    ),
 ]
 LpipsFolder = Annotated[
-    Path | None, typer.Option(help="Folder of LPIPS's weights; measures LPIPS too.", rich_help_panel=MEASURE)
+    Path | None, typer.Option(help="Folder with the LPIPS weights; also measures LPIPS.", rich_help_panel=MEASURE)
 ]
 Tile = Annotated[
     int | None, typer.Option(min=1, help="Tile side in pixels; by default whole images.", rich_help_panel=TILES)
 ]
 TileOverlap = Annotated[int, typer.Option(min=0, help="Pixels over which tiles blend.", rich_help_panel=TILES)]
-Json = Annotated[bool, typer.Option("--json", help="Print all figures, as JSON.", rich_help_panel=REPORT)]
+Json = Annotated[bool, typer.Option("--json", help="Print all figures as JSON.", rich_help_panel=REPORT)]
 
 
 def evaluate(
@@ -132,4 +134,4 @@ def _source(
         case None, None, None, None, Path():
             return PhotographPairs(photos, runtime.degradations), ()
         case _:
-            raise ValueError("give one of --setting with --root (and --limit, if any), --pairs and --photos")
+            raise ValueError("give exactly one of --setting (with --root), --pairs and --photos")

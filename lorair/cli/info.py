@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def info(
     path: Annotated[str, typer.Argument(help="A .pt or .safetensors checkpoint.")] = "default",
-    json: Annotated[bool, typer.Option("--json", help="Print everything, as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the full description as JSON.")] = False,
 ) -> None:
-    """Describe a checkpoint: degradations, sizes, tower, how it was trained, and what was measured of it."""
+    """Describe a checkpoint: degradations, sizes, tower, training and measurements."""
     from lorair.checkpoints import describe_checkpoint
 
     facts = describe_checkpoint(path)

@@ -39,7 +39,7 @@ def restore(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.", rich_help_panel=REPORT)] = False,
 ) -> None:
-    """Restore images; the model finds out what degraded each of them.
+    """Restore images; the router detects the degradation of each one.
 
     Without --output, `NAME_restored` is written next to each input. Bit depth, alpha, EXIF and ICC are kept.
     Existing outputs are skipped, so repeating an interrupted command completes it.

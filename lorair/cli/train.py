@@ -9,12 +9,12 @@ import typer
 if TYPE_CHECKING:
     from lorair.training import TrainingData
 
-DATA, MODEL, SCHEDULE = "Data", "Model and weights to start from", "Schedule"
+DATA, MODEL, SCHEDULE = "Data", "Model and initial weights", "Schedule"
 SPEED, RUN = "Precision and speed", "Reproducing and resuming"
 
 
 class PrecisionChoice(StrEnum):
-    """What a step computes in."""
+    """Numeric type of a training step."""
 
     fp32 = "fp32"
     bf16 = "bf16"
@@ -47,13 +47,16 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 Degradations = Annotated[
     str | None,
-    typer.Option(help="Degradations of photographs, by commas, one expert each.", rich_help_panel=DATA),
+    typer.Option(help="Degradations of the photographs, separated by commas; one expert each.", rich_help_panel=DATA),
 ]
 ValImages = Annotated[int, typer.Option(min=1, help="Validation images per test set.", rich_help_panel=DATA)]
 Workers = Annotated[
     int, typer.Option(min=0, help="Processes that prepare batches, per training process.", rich_help_panel=DATA)
 ]
-Start = Annotated[Path | None, typer.Option(help="Checkpoint of the model, or of its tower.", rich_help_panel=MODEL)]
+Start = Annotated[
+    Path | None,
+    typer.Option(help="Checkpoint to start from; of another model only its tower is used.", rich_help_panel=MODEL),
+]
 Clip = Annotated[
     str | None,
     typer.Option(
@@ -80,7 +83,7 @@ Ema = Annotated[
     typer.Option(
         min=0,
         max=1,
-        help="Keep a moving average of the weights; decay, such as 0.999.",
+        help="Decay of a moving average of the weights, such as 0.999.",
         rich_help_panel=SCHEDULE,
     ),
 ]
@@ -91,7 +94,9 @@ Precision = Annotated[
     PrecisionChoice | None,
     typer.Option(help="Precision of activations and products; weights stay float32.", rich_help_panel=SPEED),
 ]
-Compile = Annotated[bool, typer.Option("--compile", help="Train through torch.compile.", rich_help_panel=SPEED)]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="Compile the network with torch.compile.", rich_help_panel=SPEED)
+]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: all cores.", rich_help_panel=SPEED)]
 Seed = Annotated[int, typer.Option(help="Seed of weights, crops and degradations.", rich_help_panel=RUN)]
 Keep = Annotated[int, typer.Option(min=1, help="Saved states to keep per stage.", rich_help_panel=RUN)]
@@ -175,6 +180,4 @@ def _data(
             names = degradations.split(",") if degradations else preset_named(preset).degradations
             return Photographs.open(photos, val, names)
         case _:
-            raise ValueError(
-                "name what to train on: either PHOTOS and --val (and --degradations, if any), or --setting and --root"
-            )
+            raise ValueError("give the training data: either PHOTOS with --val, or --setting with --root")

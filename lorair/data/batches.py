@@ -1,4 +1,4 @@
-"""What all training data share: batches that follow from a seed and a step."""
+"""The base of all training data: batches that depend only on a seed and a step."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -44,13 +44,13 @@ class Batches(Dataset[Batch], ABC):
         self.rows = range(batch_size)
 
     def share(self, part: int, parts: int) -> Self:
-        """These batches as one of `parts` processes has them: of each, its own run of images and no others.
+        """The share of one of `parts` processes: a contiguous part of the images of each batch.
 
-        Raises ValueError where a batch has no such equal parts.
+        Raises ValueError where a batch cannot be divided evenly.
         """
         size, rest = divmod(self.batch_size, parts)
         if rest:
-            raise ValueError(f"a batch of {self.batch_size} images has no {parts} equal parts, one for each process")
+            raise ValueError(f"a batch of {self.batch_size} images cannot be divided evenly among {parts} processes")
         own = copy.copy(self)
         own.rows = range(part * size, (part + 1) * size)
         return own
@@ -89,12 +89,12 @@ def to_float(image: Uint8Image) -> FloatImage:
 
 
 def channels_first(images: FloatImage) -> Tensor:
-    """[B, H, W, 3] seen as [B, 3, H, W] in the channels-last memory format, without a copy."""
+    """[B, H, W, 3] viewed as [B, 3, H, W] in the channels-last memory format, without a copy."""
     return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def loaded(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
-    """The batches from step `first` on, prepared by so many processes, 0 for this one."""
+    """The batches from step `first` on, prepared by worker processes, or by this one where their number is 0."""
     loader = DataLoader(
         batches,
         batch_size=None,
@@ -104,7 +104,7 @@ def loaded(batches: Batches, first: int, workers: int) -> Iterator[Batch]:
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
-    # A process forked while OpenCV's threads stand waiting for work would wait for them for ever; one thread is none.
+    # A process forked while OpenCV's threads wait for work would wait for them forever; with one thread there are none.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     stream = iter(loader)

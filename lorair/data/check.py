@@ -1,4 +1,4 @@
-"""Whether a data set on disk is complete: what is there, what is missing, and what cannot be used."""
+"""Check whether a data set on disk is complete."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class SourceReport:
-    """What was found of a source; paths are below the root.
+    """The result for one source; paths are relative to the root.
 
     Attributes:
         name: the source's.
@@ -28,8 +28,8 @@ class SourceReport:
         pairs: how many were found.
         expected: the published number of pairs.
         without_clean: degraded images without a clean one.
-        unlisted: names in the source's list that are not there.
-        sizes_differ: degraded images whose clean image has another size.
+        unlisted: names in the source's list without a file.
+        sizes_differ: degraded images whose clean image differs in size.
         unreadable: images and the reasons.
     """
 
@@ -47,7 +47,7 @@ class SourceReport:
 
     @property
     def as_published(self) -> bool:
-        """Whether the number of pairs is the published one, or none is known and there are some."""
+        """Whether the number of pairs is the published one; where none is known, whether there are any."""
         return self.pairs > 0 and self.expected.pairs in (None, self.pairs)
 
     @property
@@ -58,13 +58,13 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class DataReport:
-    """All sources of a setting; `unused_clean` are clean files that no degraded file leads to."""
+    """All sources of a setting; `unused_clean` are clean files without a degraded file."""
 
     sources: tuple[SourceReport, ...]
     unused_clean: tuple[str, ...]
 
     def complete(self, partial: bool = False) -> bool:
-        """Whether nothing is missing or wrong; `partial` accepts other counts than the published ones."""
+        """Whether nothing is missing or wrong; `partial` accepts counts that differ from the published ones."""
         return not self.unused_clean and all(
             source.usable and (partial or source.as_published) for source in self.sources
         )
@@ -78,8 +78,8 @@ class DataCheck:
         setting: its name.
         root: the folder that holds the data.
         complete: whether nothing is missing or wrong.
-        sources: what was found of each source.
-        unused_clean: clean files that no degraded file leads to.
+        sources: the result for each source.
+        unused_clean: clean files without a degraded file.
     """
 
     setting: str
@@ -94,8 +94,8 @@ def check_data(
 ) -> DataReport:
     """Compare the files below `root` with what the setting expects.
 
-    Every image's header is read, with `deep` all its pixels, in parallel; `on_file` is called with how many of how many
-    are done. Raises ImageError where `root` is not a folder.
+    Headers are read in parallel, with `deep` all pixels; `on_file` is called with the files done and their total.
+    Raises ImageError where `root` is not a folder.
     """
     if not root.is_dir():
         raise ImageError(f"{root} is not a folder; name the one that holds the data")

@@ -14,7 +14,7 @@ from lorair.settings import Source
 
 @dataclass(frozen=True)
 class Pair:
-    """Paths below the root, with forward slashes; `degraded` is None where the degradation is made when read."""
+    """Paths below the root, with forward slashes; `degraded` is None where the degradation is applied on reading."""
 
     clean: str
     degraded: str | None
@@ -29,9 +29,9 @@ class Found:
     """What a source has on disk, paths below the root in name order.
 
     Attributes:
-        without_clean: degraded files whose clean file is not there.
-        unlisted: names in the source's list that are not there.
-        left_out: files that the source's glob finds and its pattern or list leaves to others.
+        without_clean: degraded files whose clean file is missing.
+        unlisted: names in the source's list without a file.
+        left_out: files that match the source's glob, but not its pattern or list.
         clean: files in the clean folders, used or not.
     """
 
@@ -43,7 +43,7 @@ class Found:
 
 
 def find_pairs(source: Source, root: Path) -> Found:
-    """Match a source's files. A clean file follows from a degraded one's path, never from its place in a list.
+    """Match a source's files. The path of a degraded file determines its clean file, never its position in a list.
 
     Raises ImageError where the source's list cannot be read.
     """

@@ -40,7 +40,7 @@ class PairedBatches(Batches):
 
     def plan(self, rng: np.random.Generator, labels: NDArray[np.int64]) -> tuple[Sequence[int], tuple[int, int]]:
         chosen = [self._items[label][int(rng.integers(len(self._items[label])))] for label in labels]
-        if self.shapes.fixed:  # no need to look into the files of other processes' images
+        if self.shapes.fixed:  # do not open the files of other processes' images
             return chosen, (self.shapes.smallest, self.shapes.smallest)
         sizes = [self.folder.size(index) for index in chosen]
         return chosen, self.shapes.draw(rng, min(map(min, sizes)), min(map(max, sizes)))

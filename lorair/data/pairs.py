@@ -17,8 +17,8 @@ from lorair.settings import Setting, Source
 class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
     """The pairs of some sources below a root: item i is (degraded, clean), uint8 [H, W, 3] RGB each.
 
-    Nothing is kept in memory but names. `limit` takes that many pairs of a source, evenly spaced. A degradation that
-    is made when an image is read is the same at every access of an item.
+    Only names are kept in memory. `limit` is the largest number of pairs per source, evenly spaced. A degradation that
+    is applied on reading is the same at every access of an item.
     Raises ImageError where a source has no pairs, or degraded images without a clean one.
     """
 
@@ -33,7 +33,7 @@ class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
         return self.read(index, np.random.default_rng((VALIDATION_SEED, index)))
 
     def source(self, index: int) -> Source:
-        """Where item `index` is from."""
+        """The source of item `index`."""
         return self._pairs[index][0]
 
     def name(self, index: int) -> str:
@@ -65,7 +65,7 @@ class PairFolder(Sequence[tuple[Uint8Image, Uint8Image]]):
     def read(
         self, index: int, rng: np.random.Generator, cut: Callable[[Uint8Image], Uint8Image] = lambda image: image
     ) -> tuple[Uint8Image, Uint8Image]:
-        """Item `index` after `cut`, which both images undergo as they were decoded; `rng` feeds a made degradation."""
+        """Item `index` with `cut` applied to both decoded images; `rng` drives a degradation applied on reading."""
         source, pair = self._pairs[index]
         clean = read_image(self.root / pair.clean).uint8_pixels()
         if pair.degraded is not None:
@@ -86,7 +86,7 @@ class BenchmarkPair:
     Attributes:
         name: the file's path below the root.
         task: the benchmark's name, as published tables have it.
-        expert: the degradation of a model that fits, None where that is unknown.
+        expert: the matching degradation of a model, None where that is unknown.
         protocol: of the metrics it is measured by, a name of `lorair.evaluation.metrics.PROTOCOLS`.
     """
 
@@ -99,7 +99,7 @@ class BenchmarkPair:
 
 
 class BenchmarkPairs(Sequence[BenchmarkPair]):
-    """A setting's test sets, read one pair at a time; `limit` takes that many of each, evenly spaced."""
+    """A setting's test sets, read one pair at a time; `limit` is the largest number of each, evenly spaced."""
 
     def __init__(self, setting: Setting, root: Path, limit: int | None = None) -> None:
         self.setting = setting
@@ -133,6 +133,5 @@ def _spaced(pairs: tuple[Pair, ...], limit: int | None) -> tuple[Pair, ...]:
 
 def _of_two_sizes(root: Path, pair: Pair) -> ImageError:
     return ImageError(
-        f"{pair.degraded} and {pair.clean} in {root} have different sizes, so they are no pair; "
-        "`lorair data check` finds all such"
+        f"{pair.degraded} and {pair.clean} in {root} differ in size; `lorair data check` lists all such pairs"
     )

@@ -47,7 +47,7 @@ class PhotographFolder(Sequence[Uint8Image]):
         return self._kept[index] if index in self._kept else read_image(self.paths[index]).uint8_pixels()
 
     def holding(self, height: int, width: int) -> list[int]:
-        """Indices of the photographs from which such a crop can be cut, turned by 90 degrees where needed."""
+        """Indices of the photographs that hold a crop of this size, rotated by 90 degrees where needed."""
         low, high = sorted((height, width))
         return [index for index, (short, long) in enumerate(self._sides) if short >= low and long >= high]
 

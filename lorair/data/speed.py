@@ -1,4 +1,4 @@
-"""How fast training batches are read, to choose the number of workers by."""
+"""Measure how fast training batches are read, to choose the number of workers."""
 
 import time
 from pathlib import Path
@@ -16,7 +16,7 @@ def reading_speed(
     """Images per second of a setting's training batches, decoded, cut and as tensors, after one batch per worker.
 
     Args:
-        setting: of which data.
+        setting: whose data is read.
         root: the folder that holds it.
         batch_size: images of a batch.
         crop: side of the square crops in pixels.

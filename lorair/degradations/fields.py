@@ -1,4 +1,4 @@
-"""What the degradations are made of: random fields, lines and draws; images are float32 [H, W, 3] in [0, 1]."""
+"""Building blocks of the degradations: random fields, lines and draws; images are float32 [H, W, 3] in [0, 1]."""
 
 import math
 from typing import Final

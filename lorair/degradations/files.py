@@ -1,4 +1,4 @@
-"""Degraded image files, and a sheet to look at."""
+"""Degrade image files, and draw a contact sheet."""
 
 import zlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ SHEET_HEIGHT: Final = 160
 
 
 def degrade_file(source: Path, target: Path, kind: str, seed: int, severity: Mapping[str, float]) -> None:
-    """Degrade an image file; its name and the seed decide all that is drawn.
+    """Degrade an image file; its name and the seed determine the random draws.
 
     Raises ImageError where the source cannot be read, ValueError where the target's suffix names no format.
     """
@@ -40,7 +40,7 @@ def contact_sheet(source: Path, seed: int) -> NDArray[np.uint8]:
 
 
 def severity_from(kind: str, texts: Sequence[str]) -> dict[str, float]:
-    """`["sigma=25"]` -> `{"sigma": 25}`; ValueError where a text is no NAME=NUMBER or names no parameter."""
+    """`["sigma=25"]` -> `{"sigma": 25}`; ValueError where a text is not NAME=NUMBER or names an unknown parameter."""
     known = severities(kind)
     fixed: dict[str, float] = {}
     for text in texts:
@@ -48,7 +48,7 @@ def severity_from(kind: str, texts: Sequence[str]) -> dict[str, float]:
         try:
             value = float(number)
         except ValueError:
-            raise ValueError(f"--severity is NAME=NUMBER, as in {known[0]}=25; got {text!r}") from None
+            raise ValueError(f"--severity must be NAME=NUMBER, such as {known[0]}=25; got {text!r}") from None
         if name not in known:
             raise ValueError(f"{kind} has no severity {name!r}; it has {', '.join(known)}")
         fixed[name] = int(value) if value.is_integer() else value

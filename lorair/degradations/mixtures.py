@@ -9,7 +9,7 @@ from lorair.degradations.fields import FloatImage, to_uint8
 from lorair.degradations.kinds import DEGRADATIONS, degrade
 from lorair.errors import UnknownDegradationError
 
-# One of each group at most, but for haze, which comes with rain and snow.
+# At most one of each group; haze also occurs with rain and snow.
 STAGES: Final[tuple[tuple[str, ...], ...]] = (
     ("rain", "snow"),
     ("haze",),
@@ -23,7 +23,8 @@ STAGES: Final[tuple[tuple[str, ...], ...]] = (
 def degrade_by(image: FloatImage, kinds: Sequence[str], rng: np.random.Generator) -> FloatImage:
     """Degrade a clean image, float32 [H, W, 3] in [0, 1], by each of `kinds` in the order of `STAGES`.
 
-    What `STAGES` does not name happens first. The result is rounded to 8 bits once, at the end, as one file would hold
+    Kinds that `STAGES` does not name are applied first. The result is rounded to 8 bits once, at the end, as one file
+    would hold
     it, and so is an image without degradations. Raises ValueError for a degradation that is not in `DEGRADATIONS`.
     """
     if unknown := sorted(set(kinds) - set(DEGRADATIONS)):
@@ -37,7 +38,7 @@ def degrade_by(image: FloatImage, kinds: Sequence[str], rng: np.random.Generator
 
 
 def draw_mixture(first: str, known: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
-    """`first` with one or two others of `known`, none of them of one stage, in the order in which they happen."""
+    """`first` with one or two others of `known`, each of another stage, in the order in which they happen."""
     others = [kind for kind in known if _stage(kind) not in (-1, _stage(first))]
     chosen = [first]
     for kind in rng.permutation(others)[: int(rng.integers(1, 3))].tolist():

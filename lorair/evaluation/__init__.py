@@ -1,4 +1,4 @@
-"""What a model achieves on pairs of degraded and clean images: figures by task, in a named protocol, and a sheet."""
+"""Measure a model on pairs of degraded and clean images: figures by task in a named protocol, and a sheet."""
 
 from lorair.evaluation.evaluate import Evaluation, evaluate
 from lorair.evaluation.metrics import PROTOCOLS, Protocol, Scores, protocol_named

@@ -15,12 +15,12 @@ from lorair.settings import Published
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model achieved on some pairs.
+    """The result of an evaluation.
 
     Attributes:
         scores: one for each pair, in their order.
-        degradations: that the model knows.
-        published: figures of others that these compare with.
+        degradations: those that the model knows.
+        published: comparable published figures.
         sheet: the best and the worst pair of each task as pictures.
     """
 
@@ -57,8 +57,8 @@ def evaluate(
         tile: see `score_pairs`.
         overlap: see `score_pairs`.
         lpips: see `score_pairs`.
-        published: figures of others on these pairs; left out of the result under another `protocol`.
-        on_pair: called after each pair with how many of how many are done.
+        published: published figures on these pairs; omitted from the result under another `protocol`.
+        on_pair: called after each pair with the number done and the total.
 
     Raises:
         ValueError: see `score_pairs`.

@@ -1,4 +1,4 @@
-"""Where pairs come from that no setting describes."""
+"""Sources of pairs other than settings."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,10 +23,11 @@ class PairSource(Protocol):
 
 
 class FolderPairs:
-    """The pairs of a folder TASK/input and TASK/target, or only input and target; names match but for their suffix.
+    """The pairs of a folder TASK/input and TASK/target, or only input and target; names match except for their suffix.
 
-    The sides may also be called lq and gt, or degraded and clean, in upper or lower case. A task of the name of one of
-    `degradations` is that expert's. Raises ValueError where there are no such folders, or an image has no counterpart.
+    The sides may also be called lq and gt, or degraded and clean, in upper or lower case. A task named like one of
+    `degradations` belongs to that expert. Raises ValueError where there are no such folders, or an image has no
+    counterpart.
     """
 
     def __init__(self, folder: Path, degradations: Sequence[str]) -> None:
@@ -89,6 +90,6 @@ def _images(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in list_images(folder):
         if path.stem in found:
-            raise ValueError(f"{found[path.stem]} and {path} have one name; keep one of them")
+            raise ValueError(f"{found[path.stem]} and {path} have the same name; keep one of them")
         found[path.stem] = path
     return found

@@ -33,7 +33,7 @@ class TaskFigures:
         protocol: of PSNR and SSIM; several are joined by commas.
         images: how many.
         lpips: of the restored images; null where it was not measured.
-        accuracy: share of images that the router gave to their own expert; null where that is unknown.
+        accuracy: share of images routed to the expert of their degradation; null where that is unknown.
         input_psnr: of the degraded images in dB; null where an image equals its clean one.
         input_ssim: of the degraded images.
         psnr: of the restored images in dB; null where an image equals its clean one.
@@ -53,7 +53,7 @@ class TaskFigures:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """What a model achieved, and how that was measured.
+    """The result of an evaluation, and how it was measured.
 
     Attributes:
         format: always `lorair-evaluation`.
@@ -65,7 +65,7 @@ class EvaluationReport:
         tasks: means over the images of each test set.
         average: means over the tasks.
         confusion: images by their own degradation, then by the one that the router predicted.
-        published: figures of others on these test sets.
+        published: published figures on these test sets.
     """
 
     format: str

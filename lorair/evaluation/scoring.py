@@ -1,4 +1,4 @@
-"""Restoring pairs by any runtime and measuring what comes back, one pair at a time."""
+"""Restore pairs with any runtime and measure the results, one pair at a time."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -28,11 +28,11 @@ class Score:
         before: of the degraded image.
         after: of the restored one.
         lpips: of the restored one, None where it was not asked for.
-        expert: the degradation of the model that fits, None where the pair names none of the model's.
+        expert: the model's degradation for this pair, None where it has none.
         gates: the share of each degradation's expert.
         routed: whether the router chose the expert.
         seconds: in the runtime.
-        notes: where the runtime did other than asked, such as smaller tiles.
+        notes: where the result differs from the request, such as smaller tiles.
     """
 
     name: str
@@ -78,7 +78,7 @@ def score_pairs(
     overlap: int = 32,
     lpips: Lpips | None = None,
 ) -> Iterator[Evaluated]:
-    """Restore and measure pairs as they come; no more than one is held.
+    """Restore and measure pairs in turn; only one is in memory.
 
     Args:
         runtime: what runs the model.
@@ -132,6 +132,8 @@ def _pinned(runtime: Runtime, degradation: str | None, expert: str | None) -> Ro
     if degradation == ORACLE:
         if expert is None:
             known = ", ".join(runtime.degradations)
-            raise ValueError(f"its task is none of the model's ({known}); name one of them, or let the router choose")
+            raise ValueError(
+                f"its task is not a degradation of the model ({known}); name one of them, or let the router choose"
+            )
         degradation = expert
     return None if degradation is None else runtime.pin(degradation, 1)

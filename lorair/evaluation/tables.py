@@ -34,7 +34,7 @@ def confusion_table(counts: Mapping[str, Counter[str]], degradations: Sequence[s
 def published_table(summaries: Sequence[TaskSummary], rows: Sequence[Published]) -> Table:
     """The model's PSNR above its SSIM, and beneath it those of papers, whose sources the caption numbers.
 
-    An average is the published one, but the mean of the tasks where a row has more tasks than were measured.
+    An average is the published one, or the mean of the tasks where a row has more tasks than were measured.
     """
     images = sum(summary.images for summary in summaries)
     measured = Published(

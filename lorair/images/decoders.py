@@ -1,4 +1,4 @@
-"""What Pillow cannot decode: 16-bit colour, and TIFF files that keep each channel by itself."""
+"""Decoding that Pillow does not support: 16-bit colour, and planar TIFF files."""
 
 from typing import Final, cast
 

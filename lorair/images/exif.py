@@ -1,4 +1,4 @@
-"""The rules of EXIF: which way up an image is, and what remains to be said once it has been turned upright."""
+"""The rules of EXIF: the orientation of an image, and its EXIF block once it has been turned upright."""
 
 import struct
 from typing import IO, Final
@@ -9,7 +9,7 @@ EXIF_PREFIX: Final = b"Exif\0\0"
 TURNED_SIDES: Final = (5, 6, 7, 8)
 
 _BASE = ExifTags.Base
-# What EXIF's first directory says of the photograph; its other tags say how the old file stored the pixels.
+# Tags of EXIF's first directory that describe the photograph; the others describe how the old file stored the pixels.
 _DESCRIPTIVE_TAGS: Final = frozenset(
     {
         *(_BASE.ImageDescription, _BASE.Make, _BASE.Model, _BASE.Software, _BASE.HostComputer),
@@ -25,9 +25,8 @@ _SIDES: Final = (
 
 
 def orientation_of(image: Image.Image, file: IO[bytes]) -> int:
-    """The orientation, 1 to 8, of an opened image, decoding no pixels unless what says it comes after them.
-
-    To be asked before they are decoded: Pillow turns a TIFF upright then, and forgets that it did.
+    """The orientation, 1 to 8, of an opened image; decodes the pixels only if the tag follows them.      Call this
+    before decoding: Pillow then turns a TIFF upright and drops the tag.
     """
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return image.tag_v2.get(_BASE.Orientation, 1)
@@ -39,8 +38,8 @@ def orientation_of(image: Image.Image, file: IO[bytes]) -> int:
 def upright_exif(image: Image.Image) -> bytes:
     """The EXIF block of an image once it is turned upright; empty where there is none.
 
-    It is the file's, byte for byte but for the orientation and the sides that turning exchanges. That of a TIFF file,
-    whose directory is that of the pixels too, is written anew.
+    It equals the file's block except for the orientation, and for width and height where turning exchanges them. For a
+    TIFF file, whose directory also describes the pixels, a new block is written.
     """
     exif = image.getexif()
     block = image.info.get("exif")

@@ -1,4 +1,4 @@
-"""Which files are images, by their names; what they hold shows when they are read."""
+"""Which files are images, by their names; their content is checked when they are read."""
 
 from pathlib import Path
 from typing import Final
@@ -39,5 +39,5 @@ def format_of(path: str | Path) -> str:
     """The format that a file of this suffix is written in; ValueError where there is none."""
     suffix = Path(path).suffix
     if suffix.lower() not in WRITABLE:
-        raise ValueError(f"{path}: {suffix or 'no suffix'} names no format to write; use one of {', '.join(WRITABLE)}")
+        raise ValueError(f"{path}: {suffix or 'no suffix'} is not an output format; use one of {', '.join(WRITABLE)}")
     return FORMATS[suffix.lower()]

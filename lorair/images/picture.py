@@ -1,4 +1,4 @@
-"""An image in memory: its samples, and what its file said of it."""
+"""An image in memory: its samples and the metadata of its file."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,11 +13,11 @@ Samples = NDArray[np.uint8 | np.uint16]
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """An upright image and what its file said of it.
+    """An upright image and the metadata of its file.
 
     Attributes:
         pixels: uint8 or uint16 RGB `[H, W, 3]`; the three channels are equal where `gray`.
-        gray: whether the file has one colour channel, and shall have one again.
+        gray: whether the file has one colour channel; the restored file then has one too.
         alpha: `[H, W]` of the same dtype, straight (not premultiplied), or None.
         exif: the block from its prefix `Exif\\0\\0` on, orientation reset; empty where there is none.
         icc: the profile of the pixels; empty where there is none.

@@ -1,4 +1,5 @@
-"""TIFF files that keep each channel by itself (PlanarConfiguration 2), which Pillow and OpenCV misread unless they are
+"""Planar TIFF files (PlanarConfiguration 2: each channel is stored separately), which Pillow and OpenCV misread unless
+they are
 8-bit RGB."""
 
 import struct
@@ -35,7 +36,7 @@ def planes_of(data: bytes, image: TiffImagePlugin.TiffImageFile) -> list[bytes]:
     """A gray TIFF file for each channel: the file with one more directory, which names that channel's strips only."""
     order = "<" if data[:2] == b"II" else ">"
     if struct.unpack_from(f"{order}H", data, 2)[0] != 42:
-        raise ImageError("a BigTIFF that keeps each channel by itself is not supported; save it as 16-bit RGB")
+        raise ImageError("planar BigTIFF files are not supported; save it as 16-bit RGB")
     tags, channels = image.tag_v2, image.tag_v2[TIFF_TAG["SamplesPerPixel"]]
     shared = {tag: (tags[tag],) for tag in _PACKING if tag in tags}
     shared |= {

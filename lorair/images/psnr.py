@@ -1,4 +1,4 @@
-"""Peak signal-to-noise ratio, the one implementation; what else is asked of it is done to the images first."""
+"""Peak signal-to-noise ratio: the only implementation, to which protocols pass prepared images."""
 
 from torch import Tensor
 
@@ -18,7 +18,7 @@ def psnr(restored: Tensor, clean: Tensor, rounded: bool = False) -> Tensor:
         ValueError: the shapes differ.
     """
     if restored.shape != clean.shape:
-        raise ValueError(f"psnr compares images of one shape; got {tuple(restored.shape)} and {tuple(clean.shape)}")
+        raise ValueError(f"psnr needs images of the same shape; got {tuple(restored.shape)} and {tuple(clean.shape)}")
     one, other = (_rounded(image) if rounded else image.double() for image in (restored, clean))
     return -10 * (one - other).square().flatten(1).mean(dim=1).log10()
 

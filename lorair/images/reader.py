@@ -25,7 +25,7 @@ def read_image(path: str | Path) -> Picture:
     """Read a PNG, JPEG, WebP, TIFF or BMP file.
 
     Raises:
-        ImageError: the file is empty, truncated, foreign, too large or of an unsupported kind; it says which.
+        ImageError: the file is empty, truncated, no image, too large or of an unsupported kind; the message says which.
         OSError: the file cannot be opened.
     """
     try:
@@ -53,7 +53,7 @@ def size_of(path: str | Path) -> tuple[int, int]:
 def decode_image(data: bytes, max_pixels: int | None = None) -> Picture:
     """As `read_image`, from a file's bytes; CMYK and Lab are converted to sRGB by their profile.
 
-    More than `max_pixels` are an ImageError before memory is taken for them.
+    More than `max_pixels` raise an ImageError before their memory is allocated.
     """
     if not data:
         raise ImageError("the file is empty")
@@ -78,7 +78,9 @@ def _opened(file: IO[bytes]) -> Generator[Image.Image]:
     except UnidentifiedImageError as error:
         file.seek(0)
         if file.read(2) in (b"II", b"MM"):
-            raise ImageError("no TIFF that is supported; save it as RGB with 8 or 16 bits per channel") from error
+            raise ImageError(
+                "this kind of TIFF is not supported; save it as RGB with 8 or 16 bits per channel"
+            ) from error
         raise ImageError("not a readable PNG, JPEG, WebP, TIFF or BMP image") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"too many pixels: {error}") from error
@@ -103,7 +105,7 @@ def _gray_or_rgb(image: Image.Image, data: bytes) -> tuple[Image.Image, bytes]:
     """The image in mode L, LA, RGB or RGBA, and the profile it is in then."""
     icc = image.info.get("icc_profile") or b""
     if image.mode == "CMYK" and icc[16:20] != b"CMYK":
-        icc = b""  # a profile of other colours says nothing of these
+        icc = b""  # the profile of another colour space does not apply
     if image.mode == "LAB" or (image.mode == "CMYK" and icc):
         return _srgb(image, icc)
     if image.mode in _GRAY:

@@ -35,9 +35,10 @@ def restore_tiled(
     report: Callable[[str], None] = warnings.warn,
     map_tiles: MapTiles = map,
 ) -> Tensor:
-    """Restore an image by tiles; one that is not larger than a tile goes through whole.
+    """Restore an image by tiles; one that is not larger than a tile is restored whole.
 
-    Where memory runs out, the image is restored anew with tiles of half the side, and `report` is given the reason.
+    Where memory runs out, the image is restored again with tiles of half the side, and `report` is called with the
+    reason.
 
     Args:
         restore: takes and gives a floating tensor `[1, 3, h, w]`, h and w at most `tile`.
@@ -47,7 +48,7 @@ def restore_tiled(
         min_tile: the smallest side that running out of memory leads to.
         report: called with one sentence for each halving.
         map_tiles: applies `restore` to the tiles and gives the results in order, as `map` does one by one; an
-            executor's `map` has several under way.
+            executor's `map` runs several at once.
 
     Returns:
         `[1, 3, H, W]` float32, on the image's device.
@@ -74,7 +75,7 @@ def check_tiles(tile: int | None, overlap: int) -> None:
     """ValueError where the overlap is negative or over half a tile, beyond which work grows for nothing."""
     if overlap < 0 or (tile is not None and overlap > tile // 2):
         limit = "" if tile is None else f" and at most {tile // 2}, half a tile"
-        raise ValueError(f"the overlap of tiles is at least 0{limit}; got {overlap}")
+        raise ValueError(f"the tile overlap must be at least 0{limit}; got {overlap}")
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""Restoring over any runtime: images in memory, files, folders of files."""
+"""Restore with any runtime: images in memory, files, folders of files."""
 
 from lorair.inference.file_record import FileRecord
 from lorair.inference.files import restore_files

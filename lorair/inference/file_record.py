@@ -1,4 +1,4 @@
-"""What restoring a file came to."""
+"""The result of restoring a file."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -44,7 +44,7 @@ def restore_files(
     Args:
         runtime: what runs the model; called from this thread only.
         jobs: as `plan_jobs` gives them.
-        degradation: a name of `runtime.degradations`, or None to let the router see each image.
+        degradation: a name of `runtime.degradations`, or None to route each image.
         tile: side in pixels of overlapping tiles, None for whole images where the runtime takes them.
         overlap: pixels over which neighbouring tiles blend.
         overwrite: whether files whose outputs exist are restored again.
@@ -52,7 +52,7 @@ def restore_files(
         on_record: called with each record, in the order of the jobs.
 
     Raises:
-        ValueError: the degradation or the tiles are not what the runtime takes; no file has been touched.
+        ValueError: the degradation or the tiles are not what the runtime takes; no file has been read or written.
     """
     tile = usable_tile(runtime, tile, overlap)
     pinned = None if degradation is None else runtime.pin(degradation, 1)

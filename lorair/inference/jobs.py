@@ -1,4 +1,4 @@
-"""Which files are restored to which: files, folders and patterns -> pairs of paths."""
+"""Plan inputs and outputs: files, folders and patterns -> pairs of paths."""
 
 import glob
 from collections import Counter
@@ -85,7 +85,7 @@ def _name(source: Path, suffix: str, extension: str) -> str:
         ending = ".png"
     if ending.lower() not in WRITABLE:
         known = ", ".join(name.removeprefix(".") for name in WRITABLE)
-        raise ValueError(f"{source}: {ending or 'no extension'} names no image format; choose --ext from {known}")
+        raise ValueError(f"{source}: {ending or 'no extension'} is not an output format; choose --ext from {known}")
     return f"{source.stem}{suffix}{ending}"
 
 

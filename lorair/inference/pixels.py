@@ -54,7 +54,7 @@ def picture_from_image(image: ImageLike) -> Picture:
         return picture_from_samples(image)
     if image.mode not in PILLOW_MODES:
         known = ", ".join(PILLOW_MODES)
-        raise ValueError(f"a PIL image is of mode {known}; got {image.mode}, so convert it to RGB first")
+        raise ValueError(f"a PIL image must have mode {known}; got {image.mode}, so convert it to RGB first")
     return picture_from_samples(np.asarray(image))
 
 

@@ -25,7 +25,7 @@ from lorair.model import LoRAIR, Routing
 
 @dataclass(frozen=True)
 class Restoration:
-    """A restored picture, the share of each degradation's expert in it, and what the caller should know."""
+    """A restored picture, the share of each degradation's expert in it, and notes for the caller."""
 
     picture: Picture
     gates: dict[str, float]
@@ -60,7 +60,7 @@ def restore(
             or PIL images of mode L, LA, RGB, RGBA or I;16. Their full range is 0 to 255, or 0 to 65535.
         model: what to restore with: `default`, a checkpoint, a bundle folder or a server's address, as
             `lorair restore --model` takes them; or a model or runtime that is loaded already.
-        degradation: a name of the model's `degradations`; None lets the router see each image.
+        degradation: a name of the model's `degradations`; None routes each image.
         tile: side in pixels of overlapping tiles; None restores whole images, where the runtime takes any size.
         overlap: pixels over which neighbouring tiles blend, at most half a tile.
         device: `auto`, `cpu`, `cuda` or `cuda:N`, where the named model runs; a loaded one stays where it is.
@@ -94,7 +94,7 @@ def restore_picture(
     Args:
         runtime: what runs the model.
         picture: uint8 or uint16; gray comes back gray, and its alpha and metadata as they are.
-        pinned: the routing of a named degradation, None to let the router see the picture.
+        pinned: the routing of a named degradation, None to route the picture.
         tile: side in pixels, as `usable_tile` gives it.
         overlap: pixels over which neighbouring tiles blend.
         map_tiles: see `lorair.images.restore_tiled`.
@@ -127,7 +127,7 @@ def restore_tensor(
     padded = pad_reflected(image, smallest)
     restored = restore_tiled(restore_part, padded, tile, overlap, max(smallest, MIN_TILE), notes.append, map_tiles)
     if routing is None and len(gates) > 1:
-        notes.append(f"the {runtime.name} runtime routed each tile by itself; the gates are the tiles' mean")
+        notes.append(f"the {runtime.name} runtime routed each tile separately; the gates are the tiles' mean")
     shares = torch.cat(gates).mean(0).tolist()
     return restored[..., :height, :width], dict(zip(runtime.degradations, shares, strict=True)), tuple(notes)
 
@@ -151,5 +151,5 @@ def _runtime_of(model: str | Path | LoRAIR | Runtime, device: str) -> Runtime:
     if isinstance(model, str | Path):
         return open_runtime(str(model), device)
     if device != "auto":
-        raise ValueError(f"a loaded model stays where it is; got device {device!r}, so move the model instead")
+        raise ValueError(f"a loaded model stays on its device; got device {device!r}, so move the model instead")
     return TorchRuntime(model) if isinstance(model, LoRAIR) else model

@@ -27,7 +27,7 @@ class Runtime(Protocol):
         ...
 
     def pin(self, degradation: str, batch: int) -> Routing:
-        """The routing of images whose degradation is named; ValueError where the artefact cannot."""
+        """The routing of images whose degradation is named; ValueError where the artefact does not support it."""
         ...
 
     def restore(self, images: Tensor, routing: Routing | None) -> tuple[Tensor, Tensor]:
@@ -36,7 +36,7 @@ class Runtime(Protocol):
 
 
 def open_runtime(target: str, device: str = "auto") -> Runtime:
-    """Load what the user names: a checkpoint, a bundle folder, or a server's address.
+    """Open a model by its name: a checkpoint, a bundle folder, or a server's address.
 
     Raises:
         ValueError: no installed runtime takes the target.

@@ -1,4 +1,4 @@
-"""The runtimes that are torch itself, eager and compiled."""
+"""Runtimes that use torch, eager and compiled."""
 
 import re
 from pathlib import Path
@@ -14,8 +14,8 @@ SCHEME = re.compile(r"[a-z][a-z0-9-]+:")
 
 
 def images_together(batch: Tensor) -> int:
-    """How many images of a batch to compute at once: on a CPU one, which takes no longer, and makes each result the
-    same to the last bit in any batch."""
+    """How many images of a batch to compute at once: on a CPU one, which is as fast and makes each result independent
+    of its batch, bit for bit."""
     return 1 if batch.device.type == "cpu" else len(batch)
 
 
@@ -31,7 +31,7 @@ class TorchRuntime:
 
     @classmethod
     def accepts(cls, target: str) -> bool:
-        """Whether a target is a checkpoint; a word and a colon in front of one ask for another runtime."""
+        """Whether a target is a checkpoint; a prefix such as ``openvino:`` selects another runtime."""
         return target == DEFAULT or (Path(target).suffix in {".pt", ".safetensors"} and not SCHEME.match(target))
 
     @classmethod

@@ -1,4 +1,5 @@
-"""The model: the router that sees the degradation, the restorer whose experts it gates, and their configuration."""
+"""The model: the router that classifies the degradation, the restorer whose experts it gates, and their
+configuration."""
 
 from lorair.model.blocks import ChannelAttention, LayerNorm2d, Modulation, spread_edges
 from lorair.model.config import (

@@ -1,4 +1,5 @@
-"""What the U-Net is made of: layer norm, channel attention, NAFNet's block, modulation by the prior, a stage of them.
+"""Building blocks of the U-Net: layer norm, channel attention, NAFNet's block, modulation by the prior, a stage of
+them.
 
 Activations are [B, C, H, W] in channels_last memory: a pixel's channels are one row, which is what the layer
 norm and the 1x1 convolutions want.

@@ -1,4 +1,4 @@
-"""What a model is made of: frozen dataclasses and named presets as plain data."""
+"""Model configuration: frozen dataclasses and named presets as plain data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ class ModelConfig:
             raise ValueError(f"top_k must lie in 1..{experts} (one expert per degradation); got {self.router.top_k}")
         encoder, decoder = self.restorer.encoder_blocks, self.restorer.decoder_blocks
         if len(encoder) != len(decoder):
-            raise ValueError(f"encoder and decoder need as many levels; got {encoder} and {decoder}")
+            raise ValueError(f"encoder and decoder need the same number of levels; got {encoder} and {decoder}")
 
 
 VIT_L_14_336 = TowerConfig(

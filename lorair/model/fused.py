@@ -42,7 +42,7 @@ class FusedRestorer:
         Where one-hot gates were promised, an image whose gates are neither one-hot nor all zero becomes NaN.
         """
         if torch.is_grad_enabled():
-            chosen = self._one_hot and not gates.requires_grad  # which expert it is has no gradient
+            chosen = self._one_hot and not gates.requires_grad  # the index of the expert has no gradient
             return self._by_bank(images, prior, gates) if chosen else self._by_image(images, prior, gates)
         if self._one_hot:
             return self._graphed_by_bank(images, prior, gates)
@@ -50,7 +50,7 @@ class FusedRestorer:
         return torch.cat([self._graphed_by_image(*part) for part in parts])
 
     def forget(self) -> None:
-        """Drop what was made of the parameters; to be called when one has changed."""
+        """Drop the merged weight sets; call this when a parameter has changed."""
         self._packed: PackedExperts | None = None
         self._bank: WeightSets | None = None
         self._graphed_by_bank = GraphedCalls(self._by_bank)

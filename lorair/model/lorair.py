@@ -13,10 +13,11 @@ from lorair.model.router import Router, Routing, pinned_routing
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a caller must know of a model before using it.
+    """Properties of a model that a caller needs.
 
-    `size_multiple` needs no care: images are padded to it and cropped back. The channel attention averages over
-    `local_window` pixels, None for the whole image: tiles smaller than that give another result than the whole image.
+    Images of any size are padded to `size_multiple` and cropped back. The channel attention averages over
+    `local_window` pixels, None for the whole image: with smaller tiles the outputs differ from those of the whole
+    image.
     """
 
     degradations: tuple[str, ...]
@@ -82,7 +83,7 @@ class LoRAIR(nn.Module):
 
         Args:
             images: `[B, 3, H, W]` floating, in [0, 1].
-            degradation: a name of `degradations` for all of them, or None to let the router see.
+            degradation: a name of `degradations` for all of them, or None to route each image.
 
         Returns:
             `[B, 3, H, W]` in [0, 1].

@@ -25,7 +25,8 @@ CPU_CHUNK = 64 * 256 * 256
 class Restorer(nn.Module):
     """The U-Net with its experts: every image is restored by the weights that its gates merge.
 
-    `top_k` promises how many gates of an image are not zero, None promises nothing. `backend` chooses what runs:
+    `top_k` promises that an image has at most this number of gates that are not zero; None promises nothing. `backend`
+    chooses what runs:
     `"triton"` the fused kernels of `lorair_kernels`, a mixed batch at once; `"torch"` torch; `"auto"` the
     kernels on a GPU that has a launch file, so that they were measured there, and torch elsewhere.
 
@@ -115,7 +116,7 @@ class Restorer(nn.Module):
         if self.backend == "triton" and not able:
             raise ValueError(
                 f"backend 'triton' needs the triton package and an NVIDIA GPU of compute capability 8.0 or above; "
-                f"got images of {images.dtype} on {images.device} (backend 'auto' takes torch there)"
+                f"got images of {images.dtype} on {images.device} (backend 'auto' uses torch there)"
             )
         return self.backend == "triton" or (self.backend == "auto" and able and is_measured(images.device))
 

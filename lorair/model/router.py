@@ -1,4 +1,4 @@
-"""The router: a frozen CLIP tower and a small head that say which degradation an image has."""
+"""The router: a frozen CLIP tower and a small head that classify the degradation of an image."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Settings from where they are kept: the package, a TOML file of one's own, or folders of pairs."""
+"""Load settings from the package, a TOML file, or folders of pairs."""
 
 import re
 import tomllib
@@ -18,7 +18,7 @@ PAIRS: Final = "pairs"
 def load_setting(name: str, root: Path) -> Setting:
     """The setting of that name, of a TOML file's path, or, named `pairs`, of the task folders below `root`.
 
-    Raises ValueError where there is none such, or where it is not a valid setting.
+    Raises ValueError where the setting is unknown or invalid.
     """
     if name == PAIRS:
         return _folders_of_pairs(root)
@@ -38,9 +38,9 @@ def _folders_of_pairs(root: Path) -> Setting:
     """ROOT/{train,test}/TASK/{degraded,clean}/NAME, one expert per task folder, in name order."""
     tasks = tuple(sorted(folder.parent.name for folder in root.glob("train/*/degraded")))
     if not tasks:
-        raise ValueError(f"no folders of pairs in {root}; expected train/TASK/degraded, train/TASK/clean and test/...")
+        raise ValueError(f"no pairs in {root}; expected train/TASK/degraded, train/TASK/clean and test/...")
     if unfit := [task for task in tasks if not re.fullmatch(r"[\w.+ -]+", task)]:
-        raise ValueError(f"task folders name experts; letters, digits and _.+- only; got {unfit}: rename them")
+        raise ValueError(f"names of task folders may have only letters, digits and _.+-; rename {unfit}")
     tested = [task for task in tasks if (root / "test" / task).is_dir()]
     return Setting(
         title=f"pairs of {root}",

@@ -1,4 +1,4 @@
-"""What a setting is made of."""
+"""The records that a setting consists of."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ ANY_NAME: Final = r"(?P<name>(?P<stem>.+)\.[^.]+)"
 class Count:
     """How many pairs a source has as published, and how well that is known.
 
-    `verified` was read where `origin` says, `computed` follows from such a number, `recalled` is common knowledge
+    `verified` was read where `origin` says, `computed` follows from a verified number, `recalled` is common knowledge
     that was not looked up.
     """
 
@@ -79,7 +79,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Published:
-    """A method's figures by benchmark, in the order of the setting's `metrics`, later ones left out where absent.
+    """A method's figures by benchmark, in the order of the setting's `metrics`; later ones may be missing.
 
     `unknown` names benchmarks of which no figure was found.
     """

@@ -1,4 +1,4 @@
-"""What lorair asks of the machine: devices, whole files, and the facts that a measurement is recorded with."""
+"""Devices, atomic file writing, and the machine facts that a measurement records."""
 
 from lorair.system.device import resolve_device
 from lorair.system.files import folder_written_aside, remove_unfinished, write_bytes, write_text, written_aside

@@ -6,7 +6,7 @@ from lorair.errors import RuntimeUnavailableError
 
 
 def resolve_device(device: str) -> torch.device:
-    """`auto` is the GPU where there is one; a number is that GPU. RuntimeUnavailableError where it is not there."""
+    """`auto` is the GPU where there is one; a number is that GPU. RuntimeUnavailableError where it is not available."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -14,5 +14,5 @@ def resolve_device(device: str) -> torch.device:
     except RuntimeError as error:
         raise ValueError(f"unknown device {device!r}; use auto, cpu, cuda or cuda:N") from error
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
-        raise RuntimeUnavailableError(f"device {device!r} was asked for, but torch sees no such GPU; use --device cpu")
+        raise RuntimeUnavailableError(f"device {device!r} is not available: torch sees no such GPU; use --device cpu")
     return resolved

@@ -1,4 +1,4 @@
-"""What a measurement was taken on: hardware, versions, threads and commit, as plain data."""
+"""The machine of a measurement: hardware, versions, threads and commit, as plain data."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ PACKAGES: Final = (
 
 
 def machine_facts() -> dict[str, Any]:
-    """Processor, memory, GPU, system, versions, threads, commit; None for what this machine does not say."""
+    """Processor, memory, GPU, system, versions, threads, commit; None where unknown."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

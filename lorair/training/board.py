@@ -1,4 +1,4 @@
-"""TensorBoard's record of a run: figures of every stage, and what the model makes of some validation images."""
+"""TensorBoard's record of a run: figures of every stage, and some restored validation images."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -26,7 +26,7 @@ class Board:
         return find_spec("tensorboard") is not None
 
     def add_training(self, step: int, figures: Mapping[str, float]) -> None:
-        """Figures of a step, every so many steps."""
+        """Figures of a step, recorded at intervals."""
         if step % EVERY == 0:
             self._add("training", step, figures)
 

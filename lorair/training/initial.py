@@ -36,11 +36,11 @@ def checkpoint_before(
     if start is None or start.config == config:
         return start
     if start.config.router.tower != config.router.tower:
-        raise TrainingError("the checkpoint to start from has another tower than the model to be trained")
+        raise TrainingError("the tower of the checkpoint to start from differs from the model's")
     if name != "router":
         raise TrainingError(
-            "the checkpoint to start from has other experts or sizes than the model to be trained, "
-            "so only its tower can be used: train the router stage first"
+            "the experts or sizes of the checkpoint to start from differ from the model's, so only its tower can be "
+            "used: train the router stage first"
         )
     return start
 

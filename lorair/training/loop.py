@@ -24,7 +24,7 @@ from lorair.training.validation import Validation
 
 
 class StageRun:
-    """A stage under way: the model, what it is trained by, and the best validation score so far.
+    """A running stage: the model, its optimiser and data, and the best validation score so far.
 
     `compiled` runs the stage's network through torch.compile. `best_model` is what is validated and kept: the average
     of the weights where the recipe asks for one.

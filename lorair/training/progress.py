@@ -1,4 +1,4 @@
-"""What the terminal and TensorBoard show of a stage under way."""
+"""Progress of a stage, in the terminal and in TensorBoard."""
 
 import time
 from pathlib import Path

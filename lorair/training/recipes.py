@@ -75,7 +75,7 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Mapping[str, int | fl
     known = {field.name for field in fields(StageRecipe)}
     for stage, numbers in overrides.items():
         if stage not in recipe or not set(numbers) <= known:
-            raise ValueError(f"no such numbers of a recipe to override: {stage}.{', '.join(numbers)}")
+            raise ValueError(f"a recipe has no such field to override: {stage}.{', '.join(numbers)}")
     return {name: replace(stage, **overrides.get(name, {})) for name, stage in recipe.items()}
 
 

@@ -1,4 +1,4 @@
-"""A training run: the stages in order, in one folder that holds all they leave."""
+"""A training run: the stages in order, in one folder that holds all their files."""
 
 import sys
 from collections.abc import Sequence
@@ -31,12 +31,12 @@ from lorair.training.validation import Validation, restored_psnr, router_accurac
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Where a run lives and what it is made of.
+    """The folder of a run, and everything that defines it.
 
     Started by torchrun, the processes share each batch, and the folder must be one that all of them see.
 
     Attributes:
-        folder: what a run leaves, as `RunFolder` says.
+        folder: of the run's files, see `RunFolder`.
         config: of the model to train.
         recipe: of each stage.
         data: what is trained and validated on.
@@ -67,7 +67,7 @@ class TrainingRun:
         """Run the stages and return the path of the best checkpoint.
 
         Raises:
-            TrainingError: a stage before the first one named has left nothing in the folder; or the router's tower
+            TrainingError: the stage before the first one named is missing from the folder; or the router's tower
                 is to stay frozen, but has no trained weights; or see `run_stage`.
         """
         if "router" in stages and self.recipe["router"].trained == "head" and self.start is None:

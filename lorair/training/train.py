@@ -43,7 +43,7 @@ def train(
         stages: in order; a stage builds on the one before it in the folder, or on `start`.
         preset: the model, a name of `lorair.PRESETS`; it gets one expert for each label of the data.
         recipe: a name of `RECIPES`; by default `tiny` for the preset of that name, else `published`.
-        changes: what is changed of the recipe.
+        changes: changes to the recipe.
         start: checkpoint of the same model, or of one whose tower the router starts from.
         clip: in place of `start`, open_clip's weights of the tower, `MODEL/TAG` or `MODEL/FILE`.
         seed: of the weights, crops and degradations.
@@ -61,14 +61,14 @@ def train(
         CheckpointError: `start` or `clip` cannot be read.
         ImageError: images are missing or cannot be read.
         TrainingError: a stage cannot begin, cannot be resumed, or its loss is not finite.
-        RuntimeUnavailableError: the device is not there.
+        RuntimeUnavailableError: the device is not available.
     """
     base = preset_named(preset)
     recipe = recipe or ("tiny" if preset == "tiny" else "published")
     if recipe not in RECIPES:
         raise ValueError(f"unknown recipe {recipe!r}; choose one of {', '.join(RECIPES)}")
     if clip is not None and (start is not None or "router" not in stages):
-        raise ValueError("--clip is what the router stage starts from, in place of --start")
+        raise ValueError("--clip applies to the router stage and replaces --start; leave one of them out")
     config = data.config(base)
     run = TrainingRun(
         folder=Path(folder),

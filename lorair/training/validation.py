@@ -1,4 +1,4 @@
-"""What a model achieves on validation pairs, and the mean prior of each degradation, over all processes."""
+"""Scores of a model on validation pairs, and the mean prior of each degradation, over all processes."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Timing several forms of one computation in turn, so that all of them meet the same machine."""
+"""Time several forms of one computation in turn, so that all run under the same load."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -4,7 +4,7 @@ from lorair.cli.console import application, run
 from lorair_export.cli.latency import latency
 from lorair_export.cli.restorer import restorer
 
-app = application("Measure models, correctness first.")
+app = application("Benchmark models; outputs are checked before anything is timed.")
 for command in (latency, restorer):
     app.command()(command)
 

@@ -11,13 +11,15 @@ from lorair_export.cli.sizes import parsed_size
 
 def inspect(
     target: Annotated[Path, typer.Argument(help="Bundle folder or ONNX file.", exists=True)],
-    size: Annotated[str, typer.Option(help="Height x width of the image that work is counted for.")] = "256x256",
-    layers: Annotated[int, typer.Option(min=0, help="How many of the largest layers to print.")] = 5,
+    size: Annotated[
+        str, typer.Option(help="Image size, height x width, for which operations are counted.")
+    ] = "256x256",
+    layers: Annotated[int, typer.Option(min=0, help="Number of largest layers to print.")] = 5,
     json: Json = False,
 ) -> None:
-    """Print what an artefact takes and gives, what is in it, and what TensorRT would reject.
+    """Print inputs, outputs, operators and types of an artefact, and what TensorRT would reject.
 
-    Layers of an engine are printed where it loads, on its GPU.
+    Layers of an engine are printed only on a GPU that can load it.
 
     Exit codes: 0 ok, 2 wrong usage, 3 a package is missing, 4 damaged or not ONNX.
     """

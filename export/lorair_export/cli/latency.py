@@ -46,9 +46,9 @@ def latency(
 ) -> None:
     """Time models in turn on the example photographs.
 
-    The first checkpoint is the reference: a model whose outputs differ gets a reason and no figure, and the exit code
-    is 6. Load, first call and peak memory are those of a fresh process. With --part restorer gates and priors are
-    given, and each image of a batch has another expert in turn.
+    The first checkpoint is the reference: a model whose outputs differ is listed with the reason and without figures,
+    and the exit code is 6. Load time, first call and peak memory are measured in a fresh process. With --part restorer,
+    gates and priors are given, and the images of a batch use different experts.
     """
     from lorair_export.bench import Part, Plan, Rounds, benchmark_models
 

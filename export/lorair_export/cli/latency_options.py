@@ -20,9 +20,11 @@ SizeOption = Annotated[
     list[str] | None, typer.Option(help="Height x width, as 256x384; or with the batch, as 4x256x256; repeatable.")
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-ItersOption = Annotated[int, typer.Option(min=1, help="Timed calls of each model, at least.", rich_help_panel=TIMING)]
-WarmupOption = Annotated[int, typer.Option(min=0, help="Calls of each model before those.", rich_help_panel=TIMING)]
-DurationOption = Annotated[float, typer.Option(min=0, help="Seconds of timed calls, at least.", rich_help_panel=TIMING)]
+ItersOption = Annotated[
+    int, typer.Option(min=1, help="Minimum number of timed calls per model.", rich_help_panel=TIMING)
+]
+WarmupOption = Annotated[int, typer.Option(min=0, help="Warm-up calls per model.", rich_help_panel=TIMING)]
+DurationOption = Annotated[float, typer.Option(min=0, help="Minimum seconds of timed calls.", rich_help_panel=TIMING)]
 CompareOption = Annotated[
     Path | None,
     typer.Option(exists=True, dir_okay=False, help="Earlier latency.json to compare with.", rich_help_panel=REPORT),

@@ -27,13 +27,13 @@ def restorer(
     size: SizeOption = None,
     form: Annotated[
         list[str] | None,
-        typer.Option(help="Form to time, by its name in the table, torch among them; repeatable, default all."),
+        typer.Option(help="Form to time, by its name in the table; include torch. Repeatable; default: all."),
     ] = None,
     local_window: Annotated[
-        str | None, typer.Option(metavar="PIXELS|global", help="Window of channel attention; default the model's own.")
+        str | None, typer.Option(metavar="PIXELS|global", help="Window of channel attention; default: the model's.")
     ] = None,
     keep: Annotated[
-        Path | None, typer.Option(file_okay=False, help="Folder to keep the graphs in, for the next run.")
+        Path | None, typer.Option(file_okay=False, help="Folder that keeps the graphs for the next run.")
     ] = None,
     device: DeviceOption = "auto",
     output: OutputOption = None,
@@ -43,11 +43,10 @@ def restorer(
     compare: CompareOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Time the restorer without its router in every form that runs here.
+    """Time the restorer, without its router, in every form that runs on this machine.
 
     The forms are the published one in eager torch, torch, torch.compile, ONNX Runtime and OpenVINO (also in bfloat16
-    and int8). Default sizes are one image of 512x512 and four of 256x256. Each image of a batch has another expert in
-    turn.
+    and int8). Default sizes are one image of 512x512 and four of 256x256. The images of a batch use different experts.
     """
     from lorair.model import PRESETS
     from lorair_export.bench import FORMS, Part, Plan, Rounds, benchmark_restorer

@@ -1,4 +1,4 @@
-"""What a graph, an engine or this machine is: facts, and whether they fit each other."""
+"""Facts about graphs, engines and this machine, and whether they are compatible."""
 
 from lorair_export.inspection.artifact import Inspection, inspect_artifact
 from lorair_export.inspection.components import Component, components

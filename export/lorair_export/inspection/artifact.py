@@ -1,4 +1,4 @@
-"""What an artefact takes and gives, what is in it, and what TensorRT would reject of it."""
+"""Inputs, outputs and content of an artefact, and what TensorRT would reject in it."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

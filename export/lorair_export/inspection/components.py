@@ -1,4 +1,4 @@
-"""What exporting and running can use on this machine, what of it is missing, and how to install that."""
+"""Components for exporting and running: what this machine has, what is missing, and how to install it."""
 
 import platform
 import subprocess
@@ -33,7 +33,7 @@ def components() -> tuple[Component, ...]:
         Component("Python", platform.python_version()),
         Component("torch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
         Component("NVIDIA driver", _driver(), "install NVIDIA's driver; only engines and --device cuda need it"),
-        Component("GPU", _gpu(), "an NVIDIA GPU that torch sees; CPUs need none"),
+        Component("GPU", _gpu(), "torch sees no NVIDIA GPU; CPU runtimes need none"),
         _package("ONNX", "export", _onnx),
         onnxruntime(),
         _package("OpenVINO", "openvino", _openvino),

@@ -69,11 +69,11 @@ def _engine_obstacles(engine: EngineRecord) -> list[str]:
     else:
         built = f"built with TensorRT {engine.version}"
         if not takes_version(engine, version):
-            reasons.append(f"{built}, here is {version}; build it again, or install that version")
+            reasons.append(f"{built}, this machine has {version}; build it again, or install that version")
     if not torch.cuda.is_available():
         return [*reasons, "it needs an NVIDIA GPU, and torch sees none; the ONNX graph in the bundle needs no GPU"]
     major, minor = torch.cuda.get_device_capability()
     if not takes_gpu(engine, f"{major}.{minor}"):
         targets = ", ".join(engine.compute_capabilities)
-        reasons.append(f"built for compute capability {targets}, here is {major}.{minor}; build it for this GPU")
+        reasons.append(f"built for compute capability {targets}, this GPU has {major}.{minor}; build it for this GPU")
     return reasons

@@ -1,4 +1,4 @@
-"""What an ONNX graph is made of: inputs, outputs, operators and dtypes, and where its work and its weights are."""
+"""Facts about an ONNX graph: inputs, outputs, operators, dtypes, and its largest layers by work and weights."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a target names of a bundle of ONNX graphs: the folder, or one of its graphs."""
+"""Resolve a target to a bundle of ONNX graphs: the folder, or one of its graphs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,5 +23,5 @@ def onnx_bundle(target: str) -> tuple[Path, Manifest]:
     manifest = read_bundle(path.parent)
     graphs = tuple(replace(graph, file=graph.source or graph.file, source="") for graph in manifest.graphs)
     if path.name not in [graph.file for graph in graphs]:
-        raise ExportError(f"{path}: no graph of the bundle; its graphs are {[graph.file for graph in graphs]}")
+        raise ExportError(f"{path}: not a graph of the bundle; its graphs are {[graph.file for graph in graphs]}")
     return path.parent, replace(manifest, graphs=graphs)

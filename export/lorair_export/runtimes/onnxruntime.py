@@ -54,7 +54,7 @@ class OnnxRuntime(BundleRuntime):
         """Load the graphs; see `onnx_bundle` for targets.
 
         Raises:
-            RuntimeUnavailableError: ONNX Runtime is missing, or does not get the device.
+            RuntimeUnavailableError: ONNX Runtime is missing, or cannot use the device.
             ExportError: the bundle is damaged, or a graph has no manifest in its folder that names it.
         """
         return cls(*onnx_bundle(target), device)
@@ -70,7 +70,7 @@ def session_of(model: Path, device: torch.device, precision: str, profile: str =
 
     Raises:
         ExportError: ONNX Runtime rejects the graph.
-        RuntimeUnavailableError: it does not get the device.
+        RuntimeUnavailableError: it cannot use the device.
     """
     if device.type == "cpu" and precision == "bf16":
         return cpu_session(require("onnx").load(model), profile=profile)
@@ -82,7 +82,7 @@ def session_of(model: Path, device: torch.device, precision: str, profile: str =
     session = opened_session(model, str(model), "CUDAExecutionProvider", cuda, profile)
     if "CUDAExecutionProvider" not in session.get_providers():
         raise RuntimeUnavailableError(
-            f"ONNX Runtime {ort.__version__} did not get {device}: install onnxruntime-gpu and the CUDA and cuDNN "
+            f"ONNX Runtime {ort.__version__} cannot use {device}: install onnxruntime-gpu and the CUDA and cuDNN "
             "versions that it names, or use --device cpu"
         )
     return session

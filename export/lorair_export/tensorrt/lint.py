@@ -122,13 +122,13 @@ def _double(node: "onnx_ir.Node") -> Result:
 
 
 def _decomposed_norm(node: "onnx_ir.Node") -> Result:
-    """Square root of a mean of squares in low precision: sums of squares overflow, and no one kernel takes it."""
+    """Square root of a mean of squares in low precision: sums of squares overflow, and no single kernel computes it."""
     if node.op_type != "Sqrt" or _dtype(node.outputs[0]) not in LOW:
         return None
     mean = next((before for before in _before(node, 2) if before.op_type == "ReduceMean"), None)
     if mean is None or not any(before.op_type in ("Pow", "Mul") for before in _before(mean, 1)):
         return None
-    return False, "a normalisation in pieces and low precision; use LayerNormalization, in float32"
+    return False, "a decomposed normalisation in low precision; use LayerNormalization in float32"
 
 
 RULES: Final[tuple[Callable[["onnx_ir.Node"], Result], ...]] = (

@@ -19,7 +19,7 @@ AMPERE: Final = "8.0"
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """What is asked of an engine in addition to its shapes and targets.
+    """Options of an engine other than its shapes and targets.
 
     `hw_compat`, a key of `HW_COMPAT`, says on which other GPUs the plan is to run. `version_compatible`: it
     also runs in later versions of TensorRT. `refit`: its weights can be changed. `strip_weights`: they are left

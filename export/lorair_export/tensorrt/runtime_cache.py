@@ -36,7 +36,7 @@ class EngineCache:
             held = self.path.read_bytes() if self.path and self.path.exists() else b""
         except OSError as error:
             held = b""
-            logger.warning("compiled kernels are not read: %s", error)
+            logger.warning("the kernel cache was not read: %s", error)
         if held and self.cache.deserialize(held):
             self.kept = held
 
@@ -53,7 +53,7 @@ class EngineCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(self.path, compiled)
         except OSError as error:
-            logger.warning("compiled kernels are not kept, the next start compiles them again: %s", error)
+            logger.warning("the kernel cache was not written; the next start compiles again: %s", error)
 
 
 def runtime_cache(plan: Path, engine: CudaEngine, flavour: Flavour) -> EngineCache | None:
@@ -64,7 +64,7 @@ def runtime_cache(plan: Path, engine: CudaEngine, flavour: Flavour) -> EngineCac
         path = cache_path(plan, flavour.version, torch.cuda.get_device_name())
     except RuntimeError as error:  # a user without a home directory, as in a container
         path = None
-        logger.warning("compiled kernels are not kept, set XDG_CACHE_HOME to keep them: %s", error)
+        logger.warning("no kernel cache; set XDG_CACHE_HOME to keep compiled kernels: %s", error)
     return EngineCache(path, engine)
 
 

@@ -24,8 +24,8 @@ def attach_timing_cache(config: BuilderConfig, path: Path) -> TimingCache:
 
 
 def write_timing_cache(cache: TimingCache, path: Path) -> None:
-    """Write a cache; where that fails it is only a warning, since the engine is built by then."""
+    """Write a cache; a failure is only a warning, because the engine is already built."""
     try:
         write_bytes(path, bytes(cache.serialize()))
     except OSError as error:
-        logger.warning("--timing-cache is not written: %s", error)
+        logger.warning("--timing-cache was not written: %s", error)

@@ -14,6 +14,6 @@ class UnsupportedGpuError(BenchmarkError):
 
 
 class AccuracyError(BenchmarkError):
-    """A form's output is too far from the expected one, so none of its times is worth showing."""
+    """A form's output is too far from the expected one, so its times are not reported."""
 
     exit_code = 6

@@ -41,7 +41,7 @@ def read_options(program: str, description: str, arguments: list[str] | None) ->
         prog=program, description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--results", type=Path, default=Path("gpu-results.csv"), help="CSV file to append to")
-    parser.add_argument("--minutes", type=float, default=8, help="begin no case after this time")
+    parser.add_argument("--minutes", type=float, default=8, help="time in minutes after which no case is started")
     parser.add_argument("--commit", default="unknown", help="commit of the code, saved in each row")
     return Options(**vars(parser.parse_args(arguments)))
 
@@ -62,7 +62,7 @@ def require_gpu() -> None:
     if not (has_triton() and torch.cuda.is_available() and torch.cuda.get_device_capability() >= (8, 0)):
         raise UnsupportedGpuError(
             "the benchmark needs the triton package and an NVIDIA GPU of compute capability 8.0 or above; "
-            "run it on such a machine (make test checks the kernels on any machine)"
+            "run it on a supported machine (make test checks the kernels on any machine)"
         )
 
 

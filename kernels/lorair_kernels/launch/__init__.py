@@ -1,4 +1,4 @@
-"""How each kernel is launched: the plan's tiles, and rows measured on one GPU that come before them."""
+"""How each kernel is launched: the plan's tiles, and rows measured on one GPU that override them."""
 
 from lorair_kernels.launch.lookup import cdiv, find_tile, is_measured, tile_for
 from lorair_kernels.launch.measured import FOLDER_VARIABLE, SHIPPED, config_file, file_name

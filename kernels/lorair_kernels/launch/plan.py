@@ -1,7 +1,7 @@
 """The tiles of each kernel by storage and size.
 
 Chosen by arithmetic and by what compiles without spilling on every architecture (see `resources`), not by timing.
-A GPU's own file, whose rows were timed, comes before them (see `find_tile`).
+A GPU's launch file, whose rows were timed, overrides them (see `find_tile`).
 """
 
 from typing import Any

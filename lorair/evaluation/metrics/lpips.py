@@ -22,7 +22,7 @@ _TAPS: Final = (1, 4, 7, 9, 11)
 
 
 class Lpips:
-    """The distance of two images, from weights that the user has: nothing is downloaded."""
+    """The distance of two images, with weights that the user provides; nothing is downloaded."""
 
     def __init__(self, features: nn.Sequential, heads: list[Tensor]) -> None:
         """`features` are AlexNet's; `heads` five weights [1, C, 1, 1], one per compared activation."""
@@ -34,7 +34,7 @@ class Lpips:
         """Load torchvision's ImageNet weights of AlexNet and LPIPS's own heads, under their published file names.
 
         Raises:
-            CheckpointError: a file is missing, or is not what its name says.
+            CheckpointError: a file is missing, or does not hold these weights.
         """
         from torchvision.models import alexnet
 

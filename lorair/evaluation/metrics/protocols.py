@@ -1,7 +1,7 @@
 """PSNR and SSIM as published tables compute them: one name fixes colour, rounding, cropping and window together.
 
 Figures of two protocols cannot be compared: on the same images they differ by several dB and by the second decimal
-of SSIM. `docs/evaluation.md` says which papers use which.
+of SSIM. `docs/evaluation.md` lists the papers that use each.
 """
 
 from dataclasses import dataclass
@@ -34,22 +34,22 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Protocol:
-    """How two images become a PSNR and an SSIM; data range 1, float64 throughout.
+    """The steps from two images to PSNR and SSIM; data range 1, float64 throughout.
 
-    The steps are those of the fields, in their order.
+    The steps follow the order of the fields.
 
     Attributes:
-        name: what `PROTOCOLS` has it under.
-        summary: one line for people.
+        name: its key in `PROTOCOLS`.
+        summary: one line for display.
         multiple: images are cropped at their centre to a multiple of this, before they are restored.
-        round_psnr: whether PSNR is of images rounded to 8 bits, as files hold them.
-        round_ssim: whether SSIM is.
+        round_psnr: whether images are rounded to 8 bits, as in files, before PSNR.
+        round_ssim: the same before SSIM.
         channels: "rgb": MSE over all samples, SSIM per channel and averaged; "y": BT.601 luma; "y_swapped": luma
             whose weights of red and blue are exchanged.
         round_luma: whether luma is rounded to 8 bits too.
         border: pixels cut from each side.
-        pooled: whether SSIM is of images averaged down by round(shorter side / 256).
-        window: of SSIM.
+        pooled: whether images are downscaled by averaging, by round(shorter side / 256), before SSIM.
+        window: SSIM's window.
         padded: whether SSIM's windows reach over the replicated border.
     """
 
@@ -69,7 +69,7 @@ class Protocol:
         """The centre [H', W', C] of an image [H, W, C] that is restored and measured.
 
         Raises:
-            ValueError: nothing is left of it.
+            ValueError: the crop is empty.
         """
         if min(image.shape[:2]) < self.multiple:
             raise ValueError(f"{self.name} needs images of {self.multiple} pixels a side; got {image.shape}")
@@ -87,10 +87,10 @@ class Protocol:
                 after cropping.
         """
         if restored.shape != clean.shape or clean.ndim != 3 or clean.shape[2] != 3:
-            raise ValueError(f"two RGB images [H, W, 3] of one size are compared; got {restored.shape}, {clean.shape}")
+            raise ValueError(f"images must be RGB [H, W, 3] of the same size; got {restored.shape}, {clean.shape}")
         images = [self.crop(unit_range(image)) for image in (restored, clean)]
         if min(images[0].shape[:2]) <= 2 * self.border:
-            raise ValueError(f"{self.name} leaves nothing of an image of {clean.shape[0]} x {clean.shape[1]} pixels")
+            raise ValueError(f"{self.name} crops an image of {clean.shape[0]} x {clean.shape[1]} pixels to nothing")
         x, y = (self._samples(image, self.round_psnr) for image in images)
         decibels = float(psnr(torch.from_numpy(x)[None], torch.from_numpy(y)[None]))
         x, y = (self._samples(image, self.round_ssim) for image in images)

@@ -31,7 +31,7 @@ class Window:
 
     @property
     def unbiased(self) -> float:
-        """What a variance under the window is multiplied by."""
+        """Factor by which a variance under the window is corrected."""
         return 1.0 if self.sigma is not None else self.size**2 / (self.size**2 - 1)
 
 

@@ -65,9 +65,9 @@ def test_an_engine_here_needs_its_gpu_and_its_version(engine, gpu, monkeypatch):
     gpu((9, 0))
     assert obstacles(folder) == []
     gpu((8, 6))
-    assert "built for compute capability 9.0, here is 8.6" in obstacles(folder)[0]
+    assert "built for compute capability 9.0, this GPU has 8.6" in obstacles(folder)[0]
     gpu((9, 0))
-    assert "built with TensorRT 10.15.1, here is 11.4.0.106" in obstacles(engine("tensorrt", "10.15.1"))[0]
+    assert "built with TensorRT 10.15.1, this machine has 11.4.0.106" in obstacles(engine("tensorrt", "10.15.1"))[0]
 
 
 def test_a_compatible_engine_runs_on_later_gpus_and_versions_only(engine, gpu, monkeypatch):

@@ -46,7 +46,7 @@ def test_classic_build_passes_on_what_a_flavour_may_reject(graph, tmp_path, buil
 
 def test_a_timing_cache_that_cannot_be_written_is_a_warning(tmp_path, caplog) -> None:
     write_timing_cache(SimpleNamespace(serialize=lambda: b"timed"), tmp_path / "gone" / "timings")
-    assert "--timing-cache is not written" in caplog.text
+    assert "--timing-cache was not written" in caplog.text
 
 
 def test_rtx_builds_a_version_compatible_plan(rtx, graph, build) -> None:

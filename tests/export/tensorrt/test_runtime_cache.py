@@ -63,7 +63,7 @@ def test_a_cache_that_cannot_be_used_is_one_warning_and_no_failure(tmp_path, cap
     cache.keep((1, 3, 64, 64))
     cache.keep((1, 3, 64, 64))
     (record,) = caplog.records
-    assert "the next start compiles them again" in record.message
+    assert "the next start compiles again" in record.message
 
 
 def test_a_user_without_a_home_is_one_warning_and_no_failure(tmp_path, caplog, monkeypatch) -> None:

@@ -59,7 +59,7 @@ class Malicious:
 @pytest.mark.parametrize("wrap", [lambda bad: bad, lambda bad: {"format": bad}, lambda bad: {"params": {"x": bad}}])
 def test_code_is_never_run(tmp_path, wrap):
     torch.save(wrap(Malicious(tmp_path / "ran")), tmp_path / "bad.pt")
-    with pytest.raises(CheckpointError, match=r"bad\.pt: rejected, it holds more than tensors"):
+    with pytest.raises(CheckpointError, match=r"bad\.pt: rejected: it holds more than tensors"):
         read_checkpoint(tmp_path / "bad.pt")
     (tmp_path / "old.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "ran")))
     with pytest.raises(CheckpointError):
@@ -133,7 +133,7 @@ def test_a_router_starts_from_clip_weights(small_config, tmp_path, monkeypatch):
     for name, tensor in model.visual.state_dict().items():
         assert torch.equal(tower[f"router.tower.{name}"], tensor)
     other = replace(small_config, router=replace(small_config.router, tower=PRESETS["tiny"].router.tower))
-    with pytest.raises(CheckpointError, match="another tower than the model's"):
+    with pytest.raises(CheckpointError, match="does not fit the model's tower"):
         checkpoint_of_clip(other, f"ViT-test/{tmp_path / 'clip.pt'}")
     with pytest.raises(CheckpointError, match="open_clip could not load ViT-test with absent"):
         checkpoint_of_clip(small_config, "ViT-test/absent")

@@ -56,10 +56,10 @@ def test_the_sheet_shows_every_kind_in_a_row(run, photographs, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name a degradation with --kind, or ask for a --sheet"),
+        ((), "give --kind, or --sheet"),
         (("--kind", "fog"), "unknown degradation 'fog'"),
         (("--kind", "noise", "--severity", "layers=2"), "noise has no severity 'layers'; it has sigma"),
-        (("--kind", "noise", "--severity", "sigma=much"), "--severity is NAME=NUMBER, as in sigma=25"),
+        (("--kind", "noise", "--severity", "sigma=much"), "--severity must be NAME=NUMBER, such as sigma=25"),
     ],
 )
 def test_wrong_usage_is_reported(run, capsys, photographs, tmp_path, arguments, message):

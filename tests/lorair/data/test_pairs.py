@@ -131,7 +131,7 @@ def test_processes_share_a_batch(root: Path) -> None:
     parts = [whole.share(part, 3)[1] for part in range(3)]
     for tensor, pieces in zip(whole[1], zip(*parts, strict=True), strict=True):
         assert torch.equal(tensor, torch.cat(pieces)) and all(len(piece) == 2 for piece in pieces)
-    with pytest.raises(ValueError, match="6 images has no 4 equal parts"):
+    with pytest.raises(ValueError, match="6 images cannot be divided evenly among 4"):
         whole.share(0, 4)
 
 
@@ -158,7 +158,7 @@ def test_sides_of_two_sizes_are_rejected_by_name(root: Path) -> None:
     save(root / "rain/gt/0.png", coordinates(40, 57))
     folder = PairFolder(root, (RAIN,))
     for read in (folder.size, folder.__getitem__):
-        with pytest.raises(ImageError, match=r"rain/in/0\.png and rain/gt/0\.png .* different sizes"):
+        with pytest.raises(ImageError, match=r"rain/in/0\.png and rain/gt/0\.png .* differ in size"):
             read(0)
 
 

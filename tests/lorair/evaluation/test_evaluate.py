@@ -114,10 +114,10 @@ def test_settings_name_protocols(name, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "give one of --setting"),
-        (("--pairs", "a", "--photos", "b"), "give one of --setting"),
-        (("--setting", "three-task"), "give one of --setting"),
-        (("--photos", "b", "--limit", "3"), "give one of --setting"),
+        ((), "give exactly one of --setting"),
+        (("--pairs", "a", "--photos", "b"), "give exactly one of --setting"),
+        (("--setting", "three-task"), "give exactly one of --setting"),
+        (("--photos", "b", "--limit", "3"), "give exactly one of --setting"),
         (("--photos", "b", "--protocol", "best"), "unknown protocol 'best'"),
     ],
 )

@@ -165,10 +165,10 @@ def test_the_batch_metric_is_that_of_files():
 @pytest.mark.parametrize(
     ("name", "shapes", "message"),
     [
-        ("basicsr-rgb", ((32, 32, 3), (32, 33, 3)), "of one size"),
+        ("basicsr-rgb", ((32, 32, 3), (32, 33, 3)), "of the same size"),
         ("basicsr-rgb", ((32, 32), (32, 32)), r"\[H, W, 3\]"),
         ("basicsr-rgb", ((10, 64, 3), (10, 64, 3)), "window of 11 pixels"),
-        ("rgb-border4", ((8, 64, 3), (8, 64, 3)), "leaves nothing"),
+        ("rgb-border4", ((8, 64, 3), (8, 64, 3)), "to nothing"),
         ("rgb-float-crop16", ((15, 64, 3), (15, 64, 3)), "16 pixels a side"),
     ],
 )

@@ -58,13 +58,13 @@ def test_naming_the_degradation(brighten, pair):
 
 @pytest.mark.parametrize("expert", [None, "moire"])
 def test_an_oracle_needs_an_expert(expert, brighten, pair):
-    with pytest.raises(ValueError, match=r"a-100.png: its task is none of the model's \(haze, low_light\)"):
+    with pytest.raises(ValueError, match=r"a-100.png: its task is not a degradation of the model \(haze, low_light\)"):
         list(score_pairs(brighten, [pair(100, "a", expert=expert)], degradation="oracle"))
 
 
 def test_a_pair_of_two_sizes_is_named(brighten, pair):
     wrong = replace(pair(100, "a"), clean=np.zeros((32, 41, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"a-100.png: two RGB images"):
+    with pytest.raises(ValueError, match=r"a-100.png: images must be RGB"):
         list(score_pairs(brighten, [wrong]))
 
 

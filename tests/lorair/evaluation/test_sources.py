@@ -46,7 +46,7 @@ def test_folders_that_are_no_pairs(tmp_path, save):
     with pytest.raises(ValueError, match=r"2 images have no counterpart.*: a, b"):
         FolderPairs(tmp_path, ())
     shutil.copy(tmp_path / "rain" / "input" / "a.png", tmp_path / "rain" / "input" / "a.tif")
-    with pytest.raises(ValueError, match="have one name"):
+    with pytest.raises(ValueError, match="have the same name"):
         FolderPairs(tmp_path, ())
 
 

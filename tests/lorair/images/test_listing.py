@@ -42,5 +42,5 @@ def test_names(name, yes):
 
 def test_a_format_that_is_only_read_is_not_written():
     assert format_of("a.TIF") == "TIFF"
-    with pytest.raises(ValueError, match=r"a\.bmp: \.bmp names no format to write; use one of \.png"):
+    with pytest.raises(ValueError, match=r"a\.bmp: \.bmp is not an output format; use one of \.png"):
         format_of("a.bmp")

@@ -37,5 +37,5 @@ def test_a_sample_that_is_not_finite_is_no_good_ratio():
 
 
 def test_two_shapes_are_an_error():
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="same shape"):
         psnr(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 5))

@@ -299,7 +299,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
 
 
 def test_unknown_suffix_and_odd_arrays_are_rejected(tmp_path: Path):
-    with pytest.raises(ValueError, match="names no format to write"):
+    with pytest.raises(ValueError, match="is not an output format"):
         write_image(tmp_path / "a.bmp", picture_from_samples(noise(3)))
     with pytest.raises(ValueError, match="float32"):
         picture_from_samples(np.zeros((4, 4, 3), np.float32))

@@ -68,7 +68,7 @@ def test_routing_by_tile_and_lost_bits_are_reported(tmp_path: Path, identity, no
     jobs = plan_jobs([str(tmp_path / "a.png")], extension="jpg")
     (record,) = restore_files(identity(routes=False), jobs, tile=64)
     assert record.gates == pytest.approx({"haze": 0.4, "rain": 0.6})
-    assert ["each tile by itself" in note for note in record.notes] == [True, False]
+    assert ["each tile separately" in note for note in record.notes] == [True, False]
     assert "JPEG holds 8 bits" in record.notes[1]
 
 

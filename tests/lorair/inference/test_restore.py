@@ -115,7 +115,7 @@ def test_models_are_named_or_loaded(make_model, tmp_path):
     for named in (tmp_path / "best.pt", str(tmp_path / "best.pt"), TorchRuntime(model)):
         (restored,) = restore([image], named, degradation="haze")
         assert np.array_equal(restored, expected)
-    with pytest.raises(ValueError, match="a loaded model stays where it is; got device 'cpu'"):
+    with pytest.raises(ValueError, match="a loaded model stays on its device; got device 'cpu'"):
         restore([image], model, device="cpu")
     with pytest.raises(ValueError, match="got one image, so pass"):
         restore(image, model)

@@ -1,4 +1,4 @@
-"""What a latency run asks of every model: calls with images of one shape, and the part of the model that is timed."""
+"""The cases of a latency run: calls with images of one shape, and the part of the model that is timed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +65,7 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures and how; `about` says of the models what their names do not say."""
+    """What a run measures and how; `about` adds facts about the models that their names do not contain."""
 
     cases: Sequence[Case]
     rounds: Rounds = Rounds()
@@ -97,7 +97,7 @@ def outputs_of(runtime: Runtime, batch: Batch, part: Part) -> Outputs:
 def case_batches(case: Case, part: Part, reference: Runtime) -> list[Batch]:
     """The calls of a case on the example photographs; for the restorer only `reference` has routed them before.
 
-    Then the experts are mixed: each image of a call, and of the next one, has another expert in turn.
+    With the restorer only, experts are mixed: consecutive images use different experts.
     """
     calls = photographs(case)
     if part is not Part.RESTORER:
@@ -113,7 +113,7 @@ def photographs(case: Case) -> list[Tensor]:
 
 
 def mixed_routing(reference: Runtime, images: Tensor, first: int) -> Routing:
-    """The router's own priors, and its gates moved along so that the largest of image i is `first` + i modulo E."""
+    """The router's own priors, and its gates rotated so that the largest of image i is `first` + i modulo E."""
     routing = reference.route(images)
     assert routing is not None
     moved = [row.roll(first + i - int(row.argmax())) for i, row in enumerate(routing.gates.cpu().float())]

@@ -1,4 +1,4 @@
-"""What only a fresh process shows of a model: its start, and the most memory it holds."""
+"""Start-up times and peak memory of a model, measured in a fresh process."""
 
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -24,8 +24,8 @@ Arrays = list[NDArray[np.float32]]
 class ColdStart:
     """Loading and the first call in ms, the CUDA start-up in the first of them that needs it.
 
-    Peaks in MiB: resident memory (None where the system keeps no account), and what torch's CUDA allocator
-    held (None without a GPU; libraries with an allocator of their own are not seen).
+    Peaks in MiB: resident memory (None where the system keeps no account), and of torch's CUDA allocator (None without
+    a GPU; libraries with an allocator of their own are not seen).
     """
 
     load_ms: float

@@ -16,9 +16,9 @@ Columns = dict[str, list[str]]
 
 
 def columns_of(rows: Sequence[Row]) -> Columns:
-    """What is shown of the measured rows: a text for each, by heading, without columns that hold no figure.
+    """The measured rows as columns of text by heading; columns without figures are left out.
 
-    `times` is how many times as fast a row is as the run's first model.
+    `times` is the speed-up over the run's first model.
     """
     first = {row.case: row.p50_ms for row in rows if row.model == rows[0].model}
     rows = [row for row in rows if row.reason is None]

@@ -10,7 +10,7 @@ from lorair_export.bench.latency.rows import Row
 
 Key = tuple[str, Part, Case]
 
-# What a figure depends on; the commit is what a comparison is about.
+# What a figure depends on; the commit is what runs are compared for.
 SAME: Final = ("processor", "cores", "gpu", "cuda", "system", "versions", "threads")
 HEADINGS: Final = (
     "model", "images", "part", "p50 ms then", "now", "now / then", "p99", "MiB", "dB then", "dB now", ""
@@ -25,7 +25,7 @@ def compared(before: LatencyRecord, after: LatencyRecord) -> Columns:
 
 
 def differences(before: LatencyRecord, after: LatencyRecord) -> list[str]:
-    """What of machine and device is not the same, so that a figure that differs need not be the code's."""
+    """Differences of machine and device, which can explain a difference in figures."""
     machine = [line for name in SAME for line in _unlike(name, before.machine.get(name), after.machine.get(name))]
     return [*machine, *_unlike("device", before.settings.device, after.settings.device)]
 

@@ -1,4 +1,4 @@
-"""Latency of models side by side: correctness first, then calls in turn, so that all meet one machine."""
+"""Latency of models side by side: correctness first, then calls in turn, so that all run under the same load."""
 
 import logging
 import math
@@ -17,7 +17,7 @@ from lorair_export.bench.latency.cases import Batch, Case, Outputs, Part, Rounds
 from lorair_export.bench.latency.rows import Row, compared_row, failure, reference_of
 from lorair_export.runtimes import BundleRuntime, OnnxRuntime, graph_part_times
 
-# Worker threads spin for some milliseconds after a call, on the cores that the next model wants.
+# Worker threads spin for some milliseconds after a call, on the cores that the next model needs.
 SETTLE_S: Final = 0.02
 PART_CALLS: Final = 5
 
@@ -113,13 +113,13 @@ def summary(times_ms: Sequence[float], case: Case) -> dict[str, float]:
 
 
 def part_times(name: str, runtime: Runtime, images: Tensor) -> dict[str, float]:
-    """Milliseconds of routing and of restoring in separate calls; empty where they cannot be called apart."""
+    """Milliseconds of routing and of restoring in separate calls; empty where they cannot be called separately."""
     routing = runtime.route(images)
     if routing is None and isinstance(runtime, OnnxRuntime):
         try:
             return graph_part_times(name, runtime, images, PART_CALLS)
-        except Exception as error:  # it takes the memory of a second session, and the run is worth more
-            logger.warning("%s: no times of its parts: %s", name, failure(error))
+        except Exception as error:  # a second session takes memory, and its failure must not end the run
+            logger.warning("%s: its parts were not timed: %s", name, failure(error))
             return {}
     if routing is None:
         return {}

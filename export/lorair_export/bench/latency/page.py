@@ -1,4 +1,4 @@
-"""A latency run as one HTML file that loads nothing: the chart inside, every figure, how it was taken."""
+"""A latency run as one HTML file that loads nothing: the chart inside, every figure, how it was measured."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -21,15 +21,15 @@ tbody tr:hover { background: #f6f8fa } .facts td { text-align: left; white-space
 .facts td:first-child { color: #777; white-space: nowrap; padding-right: 1.5rem }
 """
 MEANINGS: Final = {
-    "images": "how many per call, height and width in pixels",
-    "in": "what the restorer computes in",
-    "dB": "least PSNR of a batch against the reference, torch in float32; 200 where they are equal",
-    "p50 ms, p90, p99": "percentiles of a call's milliseconds, from images to images in host memory",
-    "times": "how many times as fast as the first model, by p50",
-    "img/s, MPix/s": "images, and millions of input pixels, per second of calls in a row",
+    "images": "batch, height and width in pixels",
+    "in": "numeric type of the restorer's convolutions",
+    "dB": "lowest PSNR of a batch against the reference, torch in float32; 200 if they are equal",
+    "p50 ms, p90, p99": "percentiles of a call in milliseconds, with inputs and outputs in host memory",
+    "times": "speed-up over the first model, by p50",
+    "img/s, MPix/s": "images, and millions of input pixels, per second of consecutive calls",
     "router, restorer": "median milliseconds of separate calls of each part, so their sum may differ from p50",
-    "load, first": "milliseconds until a fresh process has the model, and of its first call",
-    "MiB, GPU MiB": "most resident memory of that process, and the most that torch's allocator held on the GPU",
+    "load, first": "milliseconds to load the model in a fresh process, and of its first call",
+    "MiB, GPU MiB": "peak resident memory of that process, and peak memory of torch's allocator on the GPU",
 }
 PARTS: Final = {
     Part.ALL: "Router and restorer",
@@ -54,7 +54,7 @@ def page_of(record: LatencyRecord, columns: Columns, chart: str, comparison: Col
         "No figure": _facts(missing),
         "Compared with the earlier run": _table(comparison) if comparison else "",
         "What the columns mean": _facts(MEANINGS.items()),
-        "How it was taken": _facts(_flat(dict_from_dataclass(record.settings))),
+        "How it was measured": _facts(_flat(dict_from_dataclass(record.settings))),
         "Where": _facts(_flat(machine)),
     }
     body = "".join(f"<h2>{title}</h2>{content}" for title, content in sections.items() if content)

@@ -1,4 +1,4 @@
-"""What a latency run is recorded as: latency.json, and what `--json` prints."""
+"""The record of a latency run: latency.json, and the output of `--json`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ FORMAT_VERSION: Final = 1
 
 @dataclass(frozen=True)
 class Settings:
-    """How a run was taken.
+    """How a run was measured.
 
     Attributes:
         part: what was timed.
@@ -25,11 +25,11 @@ class Settings:
         warmup: calls of each model before the timed ones.
         iters: timed calls of each model, at least.
         duration_s: seconds of timed calls, at least.
-        device: as it was asked for.
+        device: as requested.
         order: of the calls.
-        images: that were restored.
+        images: those that were restored.
         host_copies: whether copies between host and device are in the times.
-        about: what the models' names do not say.
+        about: facts about the models that their names do not contain.
     """
 
     part: Part
@@ -53,8 +53,8 @@ class LatencyRecord:
         format_version: of this record.
         taken: date and time in UTC, ISO 8601.
         reference: the model that the others were compared with.
-        settings: how it was taken.
-        machine: what it was taken on.
+        settings: how it was measured.
+        machine: the machine it was measured on.
         rows: one for each model in each case.
     """
 

@@ -15,7 +15,7 @@ from lorair_export.extras import require
 
 
 def prepare_report(folder: Path) -> None:
-    """Make the folder, and find out before hours of measuring what would keep a report from being written.
+    """Make the folder, and fail before measuring if a report cannot be written.
 
     Raises:
         OSError: the folder cannot be made or written to.

@@ -42,8 +42,8 @@ def prepared(
     names: Sequence[str],
     on_step: Callable[[str], None],
 ) -> dict[str, str]:
-    """What to open, by the names in the report. Checkpoint and graphs are made in `folder`; where they fit already
-    they are used again.
+    """Models to open, by their names in the report. Checkpoint and graphs are made in `folder`, or reused where they
+    fit.
 
     Args:
         model: a preset, for random weights, or a checkpoint.
@@ -65,7 +65,7 @@ def prepared(
     write_checkpoint(weights, checkpoint)
     spec = spec_for(checkpoint.config, cases)
     forms = {name: FORMS[name] for name in names}
-    if spec.lowering is Lowering.MERGED:  # its kernels are made in the graph, and so not quantised
+    if spec.lowering is Lowering.MERGED:  # its kernels are computed in the graph, and so not quantised
         forms = {name: form for name, form in forms.items() if "{int8}" not in form}
     asked = "".join(forms.values())
     if ("{bundle}" in asked or "{int8}" in asked) and not fits(bundle, weights, spec):
@@ -89,7 +89,7 @@ def opened(targets: Mapping[str, str], device: str, on_step: Callable[[str], Non
 
 
 def random_checkpoint(config: ModelConfig) -> Checkpoint:
-    """A preset's restorer with random weights behind a router whose tower has one small layer, for it is not timed.
+    """A preset's restorer with random weights behind a router whose tower has one small layer, because it is not timed.
 
     The prior has the preset's length.
     """

@@ -1,4 +1,4 @@
-"""The figures of a model in a case, and whether its output is right at all."""
+"""The figures of a model in a case, and whether its output is correct."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,21 +24,21 @@ class Row:
         runtime: what ran it.
         case: the images of a call.
         part: what was timed.
-        precision: what the restorer computes in; fp32 where only the router is timed.
+        precision: numeric type of the restorer's convolutions; fp32 where only the router is timed.
         reason: why there is no figure, else null.
         psnr_db: the least of the batches, compared with the reference; null for a router.
-        calls: that were timed.
+        calls: how many were timed.
         p50_ms: median of whole calls, from images to images in host memory.
         p90_ms: 90th percentile of the same.
         p99_ms: 99th percentile of the same.
-        images_per_s: of calls in a row.
-        mpix_per_s: megapixels of input per second of calls in a row.
-        router_ms: median of separate calls of the router; null where it cannot be called apart.
+        images_per_s: of consecutive calls.
+        mpix_per_s: megapixels of input per second of consecutive calls.
+        router_ms: median of separate calls of the router; null where it cannot be called separately.
         restorer_ms: median of separate calls of the restorer; the two need not add up to a whole call.
         load_ms: loading in a fresh process.
         first_call_ms: the first call in that process.
-        peak_rss_mib: most resident memory of that process.
-        peak_cuda_mib: most memory of that process that torch's CUDA allocator held.
+        peak_rss_mib: peak resident memory of that process.
+        peak_cuda_mib: peak memory of torch's CUDA allocator in that process.
     """
 
     model: str
@@ -66,7 +66,7 @@ def reference_of(runtimes: Mapping[str, Runtime]) -> str:
     """The name of the first torch runtime, with which the others are compared."""
     names = [name for name, runtime in runtimes.items() if runtime.name == "torch"]
     if not names:
-        raise ValueError("no model is a checkpoint, which the others are compared with; add --model best.pt")
+        raise ValueError("no model is a checkpoint to compare the others with; add --model best.pt")
     return names[0]
 
 
@@ -83,7 +83,7 @@ def compared_row(name: str, runtime: Runtime, batches: Sequence[Batch], expected
         return replace(row, reason=f"another model, of {', '.join(runtime.degradations)}")
     try:
         found = [outputs_of(runtime, batch, part) for batch in batches]
-    except Exception as error:  # libraries raise what they like, and the other models still have figures
+    except Exception as error:  # libraries raise any kind of exception; the other models are still measured
         return replace(row, reason=failure(error))
     eight_bit = bundle is not None and bundle.manifest.graphs[-1].inputs[0].dtype == "uint8"
     tolerance = tolerance_for(precision, "uint8" if eight_bit else "float32")
@@ -95,7 +95,7 @@ def compared_row(name: str, runtime: Runtime, batches: Sequence[Batch], expected
 
 
 def failure(error: Exception) -> str:
-    """Why a model has no figure: the sentence of an error for users, the kind and first line of another one."""
+    """Why a model has no figure: the message of a user error, or the type and first line of another error."""
     if isinstance(error, (ValueError, LorairError)):
         return str(error)
     first, _, _ = str(error).strip().partition("\n")

@@ -22,7 +22,7 @@ OnStep = Callable[[str], None]
 
 @dataclass(frozen=True)
 class LatencyRun:
-    """A run, and what became of it: compared with an earlier one, written to files."""
+    """The result of a run: its record, the comparison with an earlier run, and the written files."""
 
     record: LatencyRecord
     comparison: Columns | None
@@ -48,7 +48,7 @@ def benchmark_models(
         on_step: called with what begins.
 
     Raises:
-        ValueError: no model is a checkpoint, or `earlier` is no latency.json.
+        ValueError: no model is a checkpoint, or `earlier` is not a latency.json.
         OSError: the report cannot be written.
         RuntimeUnavailableError: a model's packages or device are missing.
     """
@@ -113,7 +113,8 @@ def benchmark(
 
 
 def _rows(runtimes: Mapping[str, Runtime], targets: Mapping[str, str], case: Case, plan: Plan) -> list[Row]:
-    """A case by every model. Where the reference runs out of memory every row has a reason, and earlier cases stand."""
+    """A case by every model. Where the reference runs out of memory, every row has a reason, and earlier cases are
+    kept."""
     try:
         batches = case_batches(case, plan.part, runtimes[reference_of(runtimes)])
         rows = measure(runtimes, batches, plan.rounds, plan.part)
