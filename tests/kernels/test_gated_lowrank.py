@@ -94,7 +94,7 @@ def test_gradients(experts, rank, gates, routing, dtype, device):
         assert error < {torch.float32: 5e-6, torch.float16: 3e-3, torch.bfloat16: 2e-2}[dtype]
 
 
-def test_a_frozen_base_costs_no_gradient_of_its_own(monkeypatch, device):
+def test_a_frozen_weight_costs_no_gradient(monkeypatch, device):
     """Only the experts train: two products for their factors, none for the weight."""
     module = sys.modules["lorair_kernels.gated_lowrank"]  # the package has the operation under the module's name
     shapes = []

@@ -85,7 +85,7 @@ def test_it_routes_by_itself(runtime):
         runtime.pin("rain", 1)
 
 
-def test_a_gpu_that_is_not_got_is_an_error(exported, monkeypatch):
+def test_an_unavailable_gpu_is_an_error(exported, monkeypatch):
     """ONNX Runtime falls back to the CPU without a warning, so the session is asked what it runs on."""
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda session: ["CPUExecutionProvider"])

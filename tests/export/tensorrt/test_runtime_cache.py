@@ -83,7 +83,7 @@ def test_a_user_without_a_home_is_one_warning_and_no_failure(tmp_path, caplog, m
     assert "set XDG_CACHE_HOME" in record.message and [file.name for file in tmp_path.iterdir()] == ["plan"]
 
 
-def test_plans_versions_and_gpus_have_caches_of_their_own(tmp_path, monkeypatch) -> None:
+def test_each_plan_version_and_gpu_has_a_separate_cache(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name in "ab":
         (tmp_path / name).write_text(name)

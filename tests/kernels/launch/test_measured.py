@@ -58,7 +58,7 @@ def test_a_wrong_file_is_rejected_with_its_place(gpu, content, said, tensor):
         tile_for(POINTWISE, tensor())
 
 
-def test_a_folder_that_is_not_there_is_rejected(gpu, monkeypatch, tensor):
+def test_a_missing_folder_is_rejected(gpu, monkeypatch, tensor):
     monkeypatch.setenv(FOLDER_VARIABLE, "/nowhere")
     with pytest.raises(ValueError, match=r"LORAIR_LAUNCH_CONFIGS must name a folder .* got '/nowhere'"):
         tile_for(POINTWISE, tensor())

@@ -60,7 +60,7 @@ def test_json_is_a_line_a_file_and_the_exit_code_is_1_if_one_failed(
     assert capsys.readouterr().err == f"{tmp_path}/b.png: failed, {tmp_path}/b.png: the file is empty\n"
 
 
-def test_mistakes_end_with_an_exit_code_of_their_own(tmp_path: Path, restore, photograph):
+def test_each_user_error_has_its_exit_code(tmp_path: Path, restore, photograph):
     photograph(tmp_path / "a.png")
     assert restore(tmp_path / "none.png") == 2
     assert restore(tmp_path / "a.png", "--tile", 16) == 2

@@ -55,7 +55,7 @@ def test_damaged_image_is_named(folder: Path) -> None:
         PhotographFolder(folder)
 
 
-def test_gamma_raises_each_photograph_to_a_power_of_its_own(folder: Path) -> None:
+def test_gamma_raises_each_photograph_to_a_different_power(folder: Path) -> None:
     plain, varied = batches(folder)[0].clean.double(), batches(folder, gamma=2.0)[0].clean.double()
     inside = (plain > 0) & (plain < 1)
     powers = [(varied[i][inside[i]].log() / plain[i][inside[i]].log()) for i in range(len(plain))]

@@ -45,7 +45,7 @@ def test_degraded_image_is_what_an_8_bit_file_holds(kind: str, scene: FloatImage
 
 
 @pytest.mark.parametrize("kind", DEGRADATIONS)
-def test_the_generator_alone_decides(kind: str, scene: FloatImage) -> None:
+def test_only_the_generator_decides(kind: str, scene: FloatImage) -> None:
     first, again, other = (degrade(scene, kind, np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)

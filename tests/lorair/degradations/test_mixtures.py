@@ -26,7 +26,7 @@ def test_nothing_is_the_image_in_8_bits(scene: FloatImage) -> None:
     assert np.abs(degrade_by(scene, (), np.random.default_rng(0)) - scene).max() <= 0.5 / 255 + 1e-6
 
 
-def test_one_degradation_is_that_one(scene: FloatImage) -> None:
+def test_a_single_degradation_equals_degrade(scene: FloatImage) -> None:
     one = degrade_by(scene, ("haze",), np.random.default_rng(1))
     assert np.array_equal(one, degrade(scene, "haze", np.random.default_rng(1)))
 

@@ -162,7 +162,7 @@ def test_orientation_is_applied_and_reset(tmp_path: Path, kind: str, orientation
     assert ExifTags.Base.ImageWidth not in block
 
 
-def test_turning_a_photograph_leaves_the_bytes_of_its_exif_but_for_what_turns(tmp_path: Path):
+def test_turning_a_photograph_changes_only_orientation_and_sides_in_its_exif(tmp_path: Path):
     """The text is UTF-8, which Pillow would write as ASCII, and the maker's note is nobody's business."""
     entries = [
         (0x010F, 2, b"Maker\0"),

@@ -108,7 +108,7 @@ def test_tiles_are_not_halved_below_twice_the_overlap():
     assert sides == [256]
 
 
-def test_other_errors_are_not_taken_for_memory():
+def test_other_errors_do_not_count_as_out_of_memory():
     def broken(part: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("shape mismatch")
 

@@ -72,7 +72,7 @@ def test_routing_by_tile_and_lost_bits_are_reported(tmp_path: Path, identity, no
     assert "JPEG holds 8 bits" in record.notes[1]
 
 
-def test_an_interrupt_leaves_whole_files_only_and_a_rerun_goes_on(tmp_path: Path, identity, photograph):
+def test_an_interrupt_leaves_only_whole_files_and_a_rerun_resumes(tmp_path: Path, identity, photograph):
     for name in "abcdef":
         photograph(tmp_path / f"{name}.png")
     jobs = plan_jobs([str(tmp_path)], tmp_path / "out")

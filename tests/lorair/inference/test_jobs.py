@@ -36,7 +36,7 @@ def test_earlier_results_are_no_inputs(tmp_path: Path, photograph):
     assert inside == [Job(tmp_path / "a.png", tmp_path / "out/a.png")]
 
 
-def test_plans_that_would_lose_something_are_refused(tmp_path: Path, photograph):
+def test_plans_that_would_lose_files_are_rejected(tmp_path: Path, photograph):
     for name in ("a.jpg", "a.png", "sub/a.jpg"):
         photograph(tmp_path / name)
     files = [str(tmp_path / "a.jpg"), str(tmp_path / "sub/a.jpg")]

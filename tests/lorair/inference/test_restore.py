@@ -51,7 +51,7 @@ def test_pil_images_come_back_in_their_mode(mode: str, identity, noise):
     assert restored.info == image.info
 
 
-def test_colour_given_to_a_gray_image_is_averaged_and_alpha_is_left_alone(identity):
+def test_colour_given_to_a_gray_image_is_averaged_and_alpha_is_unchanged(identity):
     tinted = identity(change=lambda images: images * torch.tensor([0.0, 0.5, 1.0])[:, None, None])
     gray_alpha = np.full((8, 8, 2), 200, np.uint8)
     restored = restore([gray_alpha], tinted)[0]
@@ -90,7 +90,7 @@ def test_padding_reflects_as_numpy_does(size: int, side: int):
     assert np.array_equal(pad_reflected(image, side).numpy(), expected)
 
 
-def test_what_the_runtime_cannot_do_is_refused(identity, noise):
+def test_what_the_runtime_does_not_support_is_rejected(identity, noise):
     pixels = [noise((20, 20, 3))]
     with pytest.raises(ValueError, match="from 48 pixels a side to 64; got tiles of 128"):
         restore(pixels, identity(size_range=(48, 64)), tile=128)

@@ -31,7 +31,7 @@ def test_a_named_degradation_needs_no_router(make_model):
 @pytest.mark.parametrize(
     "images", [torch.rand(3, 8, 8), torch.rand(1, 4, 8, 8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)]
 )
-def test_wrong_images_are_refused(make_model, images):
+def test_wrong_images_are_rejected(make_model, images):
     with pytest.raises(ValueError, match=r"images must be floating \[B, 3, H, W\]"):
         make_model()(images)
 

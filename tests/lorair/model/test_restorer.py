@@ -40,7 +40,7 @@ def test_equals_the_published_computation(make_model, top_k, batch, training, si
     torch.testing.assert_close(restored.double(), expected, rtol=0, atol=1e-5)
 
 
-def test_an_image_is_restored_alike_alone_and_in_a_mixed_batch(make_model):
+def test_an_image_is_restored_equally_by_itself_and_in_a_mixed_batch(make_model):
     model = make_model(top_k=2)
     images, prior = torch.rand(5, 3, 32, 48), torch.randn(5, 8)
     gates = gates_from_logits(torch.randn(5, 4), 2)
