@@ -44,7 +44,16 @@ def load(path: str | Path = DEFAULT, device: str = "auto", clip_weights: str | P
 
 
 def model_of(checkpoint: Checkpoint, where: str = "checkpoint", clip_weights: str | Path | None = None) -> LoRAIR:
-    """The model that a checkpoint describes, on the CPU, in evaluation mode."""
+    """The model that a checkpoint describes, on the CPU, in evaluation mode.
+
+    Args:
+        checkpoint: configuration and weights.
+        where: what errors call the checkpoint, such as its path.
+        clip_weights: as for `load`.
+
+    Raises:
+        CheckpointError: the weights do not fit the configuration, or are not those of CLIP that it refers to.
+    """
     model = LoRAIR(checkpoint.config)
     state = dict(checkpoint.state)
     if checkpoint.clip is not None:

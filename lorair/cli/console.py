@@ -33,7 +33,7 @@ def application(help: str) -> typer.Typer:
     ) -> None:
         pass
 
-    assert options
+    assert options  # used: typer has registered it
     return app
 
 

@@ -1,8 +1,7 @@
 """Measure a model on pairs of degraded and clean images: figures by task in a named protocol, and a sheet."""
 
 from lorair.evaluation.evaluate import Evaluation, evaluate
-from lorair.evaluation.metrics import PROTOCOLS, Protocol, Scores, protocol_named
-from lorair.evaluation.metrics.lpips import Lpips
+from lorair.evaluation.metrics import PROTOCOLS, Lpips, Protocol, Scores, protocol_named
 from lorair.evaluation.pairs import FolderPairs, PairSource, PhotographPairs
 from lorair.evaluation.report import EvaluationReport, report_of, write_report
 from lorair.evaluation.scoring import Evaluated, Score, score_pairs

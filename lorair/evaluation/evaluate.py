@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lorair.evaluation.metrics import protocol_named
-from lorair.evaluation.metrics.lpips import Lpips
+from lorair.evaluation.metrics import Lpips, protocol_named
 from lorair.evaluation.pairs import PairSource
 from lorair.evaluation.scoring import Score, score_pairs
 from lorair.evaluation.sheet import Sheet

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from lorair.data import BenchmarkPair
-from lorair.evaluation.metrics import Scores, protocol_named, unit_range
-from lorair.evaluation.metrics.lpips import Lpips
+from lorair.evaluation.metrics import Lpips, Scores, protocol_named, unit_range
 from lorair.images import Float32Image, Samples
 from lorair.inference import Runtime, restore_tensor, tensor_from_pixels, usable_tile
 from lorair.model import Routing

@@ -42,7 +42,11 @@ def write_image(path: str | Path, picture: Picture) -> None:
 
 
 def encode_image(picture: Picture, format: str) -> bytes:
-    """The bytes of a file in a format, PNG, JPEG, WEBP or TIFF; see `write_image`."""
+    """The bytes of a file in a format, PNG, JPEG, WEBP or TIFF; see `write_image`.
+
+    Raises:
+        ImageError: the format cannot hold the picture.
+    """
     if format == "JPEG" and picture.alpha is not None:
         raise ImageError("JPEG cannot hold the image's transparency; write PNG, WebP or TIFF instead")
     samples = samples_from_picture(picture)

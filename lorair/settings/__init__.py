@@ -4,9 +4,9 @@ A setting says which data a model is trained and tested on, where a published ar
 result is measured, and what others have published on it.
 """
 
-from lorair.settings.files import PAIRS, SETTINGS, load_setting
+from lorair.settings.files import SETTINGS, load_setting
 from lorair.settings.setting import Count, Evidence, Published, Setting, Source, Synthesis
 
 __all__ = [
-    "PAIRS", "SETTINGS", "Count", "Evidence", "Published", "Setting", "Source", "Synthesis", "load_setting",
+    "SETTINGS", "Count", "Evidence", "Published", "Setting", "Source", "Synthesis", "load_setting",
 ]  # fmt: skip

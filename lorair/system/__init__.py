@@ -2,10 +2,9 @@
 
 from lorair.system.device import resolve_device
 from lorair.system.files import folder_written_aside, remove_unfinished, write_bytes, write_text, written_aside
-from lorair.system.machine import commit_of, machine_facts, peak_rss_mib
+from lorair.system.machine import machine_facts, peak_rss_mib
 
 __all__ = [
-    "commit_of",
     "folder_written_aside",
     "machine_facts",
     "peak_rss_mib",

@@ -1,6 +1,6 @@
 """The command line `lorair-bench`."""
 
-from lorair.cli.console import application, run
+from lorair.cli import application, run
 from lorair_export.cli.latency import latency
 from lorair_export.cli.restorer import restorer
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lorair.cli import print_json
 from lorair_export.cli.output import Json
 
 
@@ -18,7 +19,6 @@ def doctor(
 
     Exit codes: 0 ok, 2 wrong usage, 3 the bundle does not run here, 4 damaged bundle.
     """
-    from lorair.cli.console import print_json
     from lorair.errors import RuntimeUnavailableError
     from lorair_export.inspection import diagnose
 

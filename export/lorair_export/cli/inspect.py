@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lorair.cli import print_json
 from lorair_export.cli.output import Json
 from lorair_export.cli.sizes import parsed_size
 
@@ -23,7 +24,6 @@ def inspect(
 
     Exit codes: 0 ok, 2 wrong usage, 3 a package is missing, 4 damaged or not ONNX.
     """
-    from lorair.cli.console import print_json
     from lorair_export.inspection import inspect_artifact, inspection_lines
 
     found = inspect_artifact(target, *parsed_size(size), layers)

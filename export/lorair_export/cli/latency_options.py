@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from lorair.cli import print_json
 from lorair_export.cli.sizes import parsed_size
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def print_run(run: "LatencyRun", compare: Path | None, json: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from lorair.cli.console import print_json
     from lorair_export.bench import columns_of, table_of
     from lorair_export.errors import ParityError
 

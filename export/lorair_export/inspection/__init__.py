@@ -1,10 +1,10 @@
 """Facts about graphs, engines and this machine, and whether they are compatible."""
 
 from lorair_export.inspection.artifact import Inspection, inspect_artifact
-from lorair_export.inspection.components import Component, components
-from lorair_export.inspection.doctor import BundleFit, Diagnosis, diagnose, obstacles
-from lorair_export.inspection.engine_summary import EngineSummary, engine_summaries
-from lorair_export.inspection.graph_facts import GraphFacts, Layer, facts_of
+from lorair_export.inspection.components import Component
+from lorair_export.inspection.doctor import BundleFit, Diagnosis, diagnose
+from lorair_export.inspection.engine_summary import EngineSummary
+from lorair_export.inspection.graph_facts import GraphFacts, Layer
 from lorair_export.inspection.report import inspection_lines
 
 __all__ = [
@@ -15,11 +15,7 @@ __all__ = [
     "GraphFacts",
     "Inspection",
     "Layer",
-    "components",
     "diagnose",
-    "engine_summaries",
-    "facts_of",
     "inspect_artifact",
     "inspection_lines",
-    "obstacles",
 ]

@@ -49,7 +49,7 @@ def read_rows(file: Path, tables: Mapping[str, Table[Any]]) -> dict[str, tuple[R
     return rows
 
 
-def _row(data: Any, table: Table[TileT], where: str) -> Row[TileT]:  # noqa: ANN401
+def _row(data: Any, table: Table[TileT], where: str) -> Row[TileT]:  # noqa: ANN401 (parsed JSON)
     tile_type = type(table.rows[0].tile)
     names = [field.name for field in fields(Row)]
     known = isinstance(data, dict) and "tile" in data and set(data) <= set(names)

@@ -38,6 +38,7 @@ class Row(Generic[TileT]):
     capability: tuple[int, int] = (0, 999)
 
     def fits(self, problem: Problem) -> bool:
+        """Whether a problem meets every condition of the row."""
         low, high = self.capability
         return (
             problem.itemsize <= self.itemsize
