@@ -24,7 +24,7 @@ of each value of an object. The JSON Schema of a record, for a validator:
 
 ```python
 from lorair.checkpoints import CheckpointFacts
-from lorair.cli.schema import schema_of
+from lorair.cli import schema_of
 
 schema_of(CheckpointFacts)
 ```

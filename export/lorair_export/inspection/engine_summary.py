@@ -12,7 +12,7 @@ import torch
 
 from lorair.errors import RuntimeUnavailableError
 from lorair_export.bundle import Manifest
-from lorair_export.tensorrt import CudaEngine, Module, deserialized, find_tensorrt
+from lorair_export.tensorrt import CudaEngine, Module, engine_from_bundle, find_tensorrt
 
 # A tensor's "Format/Datatype" is a type, "Half", or a layout with the type in it, "Row major linear FP16 format".
 DATATYPE = re.compile(r"\b(BFloat16|BF16|Float|FP32|Half|FP16|FP8|U?Int8|Int32|Int64|Bool)\b", re.IGNORECASE)
@@ -45,7 +45,7 @@ def engine_summaries(folder: Path, manifest: Manifest) -> list[EngineSummary]:
             "reading an engine needs an NVIDIA GPU that it was built for, and torch sees none"
         )
     flavour = find_tensorrt(manifest.engine_record.flavour)
-    engines = {graph.name: deserialized(folder, graph, manifest, flavour) for graph in manifest.graphs}
+    engines = {graph.name: engine_from_bundle(folder, graph, manifest, flavour) for graph in manifest.graphs}
     return [summary_of(name, engine, flavour.module) for name, engine in engines.items()]
 
 

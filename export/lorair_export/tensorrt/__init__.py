@@ -7,7 +7,7 @@ from lorair_export.tensorrt.engine import LoadedEngine
 from lorair_export.tensorrt.engine_spec import PORTABLE, EngineSpec, check_spec, checked_targets
 from lorair_export.tensorrt.flavour import Flavour, find_tensorrt
 from lorair_export.tensorrt.lint import Finding, check_buildable, lint, read_graph
-from lorair_export.tensorrt.loading import deserialized
+from lorair_export.tensorrt.loading import engine_from_bundle
 from lorair_export.tensorrt.options import AMPERE, EngineOptions
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "check_buildable",
     "check_spec",
     "checked_targets",
-    "deserialized",
+    "engine_from_bundle",
     "engine_from_onnx",
     "find_tensorrt",
     "lint",

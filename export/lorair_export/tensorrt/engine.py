@@ -12,7 +12,7 @@ from torch import Tensor
 from lorair_export.bundle import Graph, Manifest, Profile
 from lorair_export.errors import ExportError
 from lorair_export.tensorrt.flavour import Flavour
-from lorair_export.tensorrt.loading import deserialized, execution_context, refit
+from lorair_export.tensorrt.loading import engine_from_bundle, execution_context, refit
 from lorair_export.tensorrt.runtime_cache import runtime_cache
 
 # How many sets of input shapes keep their tensors.
@@ -40,7 +40,9 @@ class LoadedEngine:
     def __init__(self, folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour, device: torch.device) -> None:
         self.graph, self.device = graph, device
         with torch.cuda.device(device):
-            self.engine = deserialized(folder, graph, manifest, flavour)  # held, for a context lives by its engine
+            self.engine = engine_from_bundle(
+                folder, graph, manifest, flavour
+            )  # held, for a context lives by its engine
             if manifest.engine_record.strip_weights:
                 refit(self.engine, folder / graph.source, flavour)
             self.cache = runtime_cache(folder / graph.file, self.engine, flavour)

@@ -13,7 +13,7 @@ from lorair_export.tensorrt.log import library_log
 from lorair_export.tensorrt.runtime_cache import EngineCache
 
 
-def deserialized(folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour) -> CudaEngine:
+def engine_from_bundle(folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour) -> CudaEngine:
     """A graph's engine on the current GPU, without its weights if they were stripped.
 
     RuntimeUnavailableError where TensorRT does not load it here.

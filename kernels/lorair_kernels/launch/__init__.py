@@ -1,7 +1,7 @@
 """How each kernel is launched: the plan's tiles, and rows measured on one GPU that override them."""
 
 from lorair_kernels.launch.lookup import cdiv, find_tile, is_measured, tile_for
-from lorair_kernels.launch.measured import FOLDER_VARIABLE, SHIPPED, config_file, file_name
+from lorair_kernels.launch.measured import FOLDER_VARIABLE, SHIPPED, gpu_file, gpu_file_name
 from lorair_kernels.launch.plan import (
     ATTENTION,
     DEPTHWISE,
@@ -42,9 +42,9 @@ __all__ = [
     "Tile",
     "TileT",
     "cdiv",
-    "config_file",
-    "file_name",
     "find_tile",
+    "gpu_file",
+    "gpu_file_name",
     "is_measured",
     "tile_for",
 ]

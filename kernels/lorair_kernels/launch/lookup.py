@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lorair_kernels.backend import interpreting
-from lorair_kernels.launch.measured import config_file, read_rows
+from lorair_kernels.launch.measured import gpu_file, read_rows
 from lorair_kernels.launch.plan import TABLES
 from lorair_kernels.launch.rows import Problem, Row, Table
 from lorair_kernels.launch.tiles import TileT
@@ -50,5 +50,5 @@ def gpu_rows(device: torch.device) -> tuple[int, dict[str, tuple[Row[Any], ...]]
     if device.type != "cuda" or interpreting():
         return 0, None
     major, minor = torch.cuda.get_device_capability(device)
-    file = config_file(torch.cuda.get_device_name(device))
+    file = gpu_file(torch.cuda.get_device_name(device))
     return 10 * major + minor, None if file is None else read_rows(file, TABLES)

@@ -17,14 +17,18 @@ SHIPPED = Path(__file__).parent / "configs"
 FOLDER_VARIABLE = "LORAIR_LAUNCH_CONFIGS"
 
 
-def file_name(gpu: str) -> str:
+def gpu_file_name(gpu: str) -> str:
     """The name of a GPU's file, from torch's name for the GPU."""
     return gpu.replace(" ", "_").replace("/", "_") + ".json"
 
 
-def config_file(gpu: str) -> Path | None:
-    """A GPU's file, in the folder that LORAIR_LAUNCH_CONFIGS names or else shipped; None without one."""
-    name = file_name(gpu)
+def gpu_file(gpu: str) -> Path | None:
+    """A GPU's file, in the folder that LORAIR_LAUNCH_CONFIGS names or else shipped; None without one.
+
+    Raises:
+        ValueError: the variable names no folder.
+    """
+    name = gpu_file_name(gpu)
     folders = [SHIPPED]
     if own := os.environ.get(FOLDER_VARIABLE):
         if not Path(own).is_dir():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from lorair_kernels.benchmarks import Planned, exit_code_of, read_options, run_cases
-from lorair_kernels.launch import FOLDER_VARIABLE, SHIPPED, config_file, file_name
+from lorair_kernels.launch import FOLDER_VARIABLE, SHIPPED, gpu_file, gpu_file_name
 
 from lorair.model import PRESETS
 from lorair_export.bench.fused.cases import RestorerCases
@@ -51,12 +51,12 @@ def planned() -> Iterator[Planned]:
 
 def how_to_adopt(gpu: str) -> str:
     """How the backend `"auto"` is made to use the kernels on this GPU; printed where every form was right."""
-    if file := config_file(gpu):
+    if file := gpu_file(gpu):
         return f'All outputs are within tolerance. backend="auto" uses the kernels on this GPU, because {file} exists.'
     return (
         'All outputs are within tolerance. If the kernels are faster here, make backend="auto" use them on this GPU '
         f"by an empty launch file, there or in a folder that {FOLDER_VARIABLE} names:\n"
-        f"    echo '{{}}' > {SHIPPED / file_name(gpu)}"
+        f"    echo '{{}}' > {SHIPPED / gpu_file_name(gpu)}"
     )
 
 
