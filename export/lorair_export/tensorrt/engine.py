@@ -40,9 +40,7 @@ class LoadedEngine:
     def __init__(self, folder: Path, graph: Graph, manifest: Manifest, flavour: Flavour, device: torch.device) -> None:
         self.graph, self.device = graph, device
         with torch.cuda.device(device):
-            self.engine = engine_from_bundle(
-                folder, graph, manifest, flavour
-            )  # held, for a context lives by its engine
+            self.engine = engine_from_bundle(folder, graph, manifest, flavour)  # a context needs it
             if manifest.engine_record.strip_weights:
                 refit(self.engine, folder / graph.source, flavour)
             self.cache = runtime_cache(folder / graph.file, self.engine, flavour)
