@@ -7,7 +7,7 @@ from lorair.errors import RuntimeUnavailableError
 
 
 def require(name: str, extra: str = "export") -> ModuleType:
-    """The module of that name; RuntimeUnavailableError tells which extra installs it."""
+    """The module of that name; RuntimeUnavailableError names the extra that installs it."""
     try:
         return import_module(name)
     except ImportError as error:

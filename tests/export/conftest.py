@@ -1,42 +1,40 @@
 """Shared by the export tests: small models, each form of them exported once."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import onnx
 import pytest
+import torch
+from lorair_export import export_onnx
 from lorair_export.bundle import Manifest
-from lorair_export.pipeline.onnx import bundle_from_checkpoint
-from lorair_export.quantization.bundle_precision import bundle_in_8_bits
-from lorair_export.quantization.calibration import Calibration
-from lorair_export.spec import GraphSpec, Lowering
-from lorair_export.spec.precision import PRECISIONS, chosen_opset
-from lorair_export.spec.routing_form import RoutingForm
-from lorair_export.tensorrt.flavour import Flavour, find_tensorrt
+from lorair_export.graph.onnx import graph_metadata
+from lorair_export.pipeline import onnx as exporting
+from lorair_export.quantization import Calibration, bundle_in_8_bits
+from lorair_export.spec import PRECISIONS, ROUTER, GraphSpec, Lowering, RoutingForm, chosen_opset
+from lorair_export.tensorrt import Flavour, find_tensorrt
 
 from lorair.checkpoints import checkpoint_of, write_checkpoint
-from lorair.model.config import ModelConfig, RestorerConfig, RouterConfig, TowerConfig
-from lorair.model.lorair import LoRAIR
+from lorair.model import LoRAIR, ModelConfig, RestorerConfig, RouterConfig, TowerConfig
 from lorair.photographs import examples
 
 WINDOW = 48
+# A block at full and one at half resolution.
 CONFIG = ModelConfig(
     degradations=("noise", "rain", "haze"),
     router=RouterConfig(
         tower=TowerConfig(image_size=32, patch_size=16, width=16, layers=1, head_width=8, embed_dim=8), top_k=2
     ),
     restorer=RestorerConfig(
-        width=16, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(1,), rank=2, modulation_width=8,
+        width=16, encoder_blocks=(1,), middle_blocks=1, decoder_blocks=(0,), rank=2, modulation_width=8,
         local_window=WINDOW,
     ),
 )  # fmt: skip
 
 # For 16 bits, which take a trace of their own: no more of each kind than it takes.
-BRIEF = replace(
-    CONFIG,
-    degradations=("noise", "rain"),
-    restorer=replace(CONFIG.restorer, middle_blocks=0, decoder_blocks=(0,)),
-)
+BRIEF = replace(CONFIG, degradations=("noise", "rain"), restorer=replace(CONFIG.restorer, middle_blocks=0))
 
 
 @pytest.fixture
@@ -53,6 +51,7 @@ class Exported:
     manifest: Manifest
     model: LoRAIR
     checkpoint: Path
+    traces: int
 
 
 @pytest.fixture(scope="session")
@@ -90,13 +89,17 @@ def brief_models(make_model, tmp_path_factory) -> dict[int, tuple[LoRAIR, Path]]
     return made
 
 
+# The smallest image has one pixel at half resolution, which torch would rather leave out.
+FREE = GraphSpec(Lowering.MERGED, min_size=2, max_size=160)
+MANY = replace(FREE, lowering=Lowering.LOW_RANK, max_batch=4)
+PLAIN = {"lowering": Lowering.PLAIN, "max_batch": 4}
 FORMS = {
-    "merged": GraphSpec(Lowering.MERGED, max_size=160),
-    "low-rank": GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160),
-    "split": GraphSpec(Lowering.LOW_RANK, max_batch=4, max_size=160, routing=RoutingForm.SPLIT),
-    "split-merged": GraphSpec(Lowering.MERGED, max_size=160, routing=RoutingForm.SPLIT),
-    "experts": GraphSpec(Lowering.PLAIN, max_batch=4, max_size=160, routing=RoutingForm.EXPERTS),
-    "pinned": GraphSpec(Lowering.PLAIN, max_batch=4, max_size=160, routing=RoutingForm.PINNED, pinned="rain"),
+    "merged": FREE,
+    "low-rank": MANY,
+    "split": replace(MANY, routing=RoutingForm.SPLIT),
+    "split-merged": replace(FREE, routing=RoutingForm.SPLIT),
+    "experts": replace(FREE, **PLAIN, routing=RoutingForm.EXPERTS),
+    "pinned": replace(FREE, **PLAIN, routing=RoutingForm.PINNED, pinned="rain"),
     "tiles": GraphSpec(
         Lowering.PLAIN,
         max_batch=3,
@@ -110,14 +113,55 @@ FORMS = {
 MIXING = ("merged", "low-rank", "split-merged")
 
 
+class Exporter:
+    """Exports bundles and counts their traces; a router that was exported already is copied."""
+
+    def __init__(self) -> None:
+        self.routers: dict[tuple[object, ...], onnx.ModelProto] = {}
+        self.traces = 0
+
+    def onnx_from_model(self, model: LoRAIR, path: Path, spec: GraphSpec, name: str) -> None:
+        key = id(model), spec.opset, spec.max_batch > 1
+        if name != ROUTER or key not in self.routers:
+            self.exported(model, path, spec, name)
+            self.routers |= {key: onnx.load(path)} if name == ROUTER else {}
+            return
+        graph = self.routers[key]
+        onnx.helper.set_model_props(graph, graph_metadata(model, spec))
+        onnx.save(graph, path)
+
+    def exported(self, model: LoRAIR, path: Path, spec: GraphSpec, name: str) -> None:
+        trace = torch.export.export
+
+        def counted(*arguments, **named):
+            self.traces += 1
+            return trace(*arguments, **named)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.export, "export", counted)
+            ONNX_FROM_MODEL(model, path, spec, name)
+
+    def bundle(self, checkpoint: Path, model: LoRAIR, folder: Path, spec: GraphSpec) -> Exported:
+        before = self.traces
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(exporting, "onnx_from_model", self.onnx_from_model)
+            patch.setattr("lorair_export.pipeline.sources.load", lambda *arguments: model)
+            manifest = export_onnx(checkpoint, folder, spec, photographs=examples()[:3])
+        return Exported(folder, manifest, model, checkpoint, self.traces - before)
+
+
+ONNX_FROM_MODEL = exporting.onnx_from_model
+
+
 @pytest.fixture(scope="session")
 def form_of(request, tmp_path_factory) -> Callable[..., Exported]:
-    """The bundle of one of ``FORMS`` in a precision, made once. Those of ``MIXING`` mix two experts per image.
+    """The bundle of one of `FORMS` in a precision, made once. Those of `MIXING` mix two experts per image.
 
     In 8 bits it is made of the one in float32, as a command makes it; in 16 bits of a smaller model and at one size,
     which takes a third of the time.
     """
     made: dict[tuple[str, str], Exported] = {}
+    exporter = Exporter()
 
     def get(name: str, precision: str = "fp32") -> Exported:
         if (name, precision) not in made:
@@ -138,9 +182,17 @@ def form_of(request, tmp_path_factory) -> Callable[..., Exported]:
             model, checkpoint = request.getfixturevalue("brief_models")[2 if name in MIXING else 1]
             opset = chosen_opset(None, precision)[0]
             spec = replace(spec, precision=precision, opset=opset, shape=(48, 64), fixed_batch=True)
-        return Exported(folder, bundle_from_checkpoint(checkpoint, folder, spec, examples()[:3]), model, checkpoint)
+        return exporter.bundle(checkpoint, model, folder, spec)
 
     return get
+
+
+@pytest.fixture
+def graph_of_merged(merged, monkeypatch) -> None:
+    """Commands copy the graph that the session has exported already, whatever they are asked for."""
+    monkeypatch.setattr(
+        exporting, "onnx_from_model", lambda model, path, spec, name: shutil.copy(merged.folder / "model.onnx", path)
+    )
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,10 @@ MANIFEST: Final = "manifest.json"
 
 @contextmanager
 def new_bundle(target: Path, overwrite: bool = False, marker: str = MANIFEST) -> Generator[Path]:
-    """A folder to fill, next to ``target``, that takes its name when the block ends well, or else vanishes.
+    """A folder to fill, next to `target`, that takes its name when the block ends well, or else vanishes.
 
     Raises:
-        ExportError: the target exists and ``overwrite`` is not set, or it lacks the file ``marker`` by which
+        ExportError: the target exists and `overwrite` is not set, or it lacks the file `marker` by which
             such folders are known; so too if it came to be meanwhile.
     """
     refuse_existing(target, overwrite, marker)
@@ -33,7 +33,7 @@ def new_bundle(target: Path, overwrite: bool = False, marker: str = MANIFEST) ->
 
 
 def refuse_existing(target: Path, overwrite: bool, marker: str = MANIFEST) -> None:
-    """ExportError where ``target`` exists, and ``overwrite`` is not set or it lacks the file ``marker``."""
+    """ExportError where `target` exists, and `overwrite` is not set or it lacks the file `marker`."""
     if not target.exists():
         return
     if not overwrite:

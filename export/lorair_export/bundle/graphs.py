@@ -22,7 +22,7 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Profile:
-    """The shapes ``[B, 3, H, W]`` of images that an engine is built for.
+    """The shapes `[B, 3, H, W]` of images that an engine is built for.
 
     Attributes:
         min: the smallest in every dimension.
@@ -39,7 +39,7 @@ class Profile:
 
     @property
     def shapes(self) -> tuple[Shape, Shape, Shape]:
-        """``min``, ``opt`` and ``max``."""
+        """`min`, `opt` and `max`."""
         return self.min, self.opt, self.max
 
     def takes(self, height: int, width: int) -> bool:
@@ -52,7 +52,7 @@ class Graph:
     """One graph of a bundle.
 
     Attributes:
-        name: ``model``, ``router``, ``restorer`` or ``restorer.DEGRADATION``.
+        name: `model`, `router`, `restorer` or `restorer.DEGRADATION`.
         file: what is run, an ONNX graph or an engine.
         inputs: the images first.
         outputs: in the graph's order.
@@ -73,7 +73,7 @@ class Graph:
 
     @property
     def image_dtype(self) -> str:
-        """``float32`` in [0, 1], or ``uint8`` in 0..255."""
+        """`float32` in [0, 1], or `uint8` in 0..255."""
         return self.inputs[0].dtype
 
     @property
@@ -91,7 +91,7 @@ class Graph:
     @property
     def compared_sizes(self) -> tuple[tuple[int, int] | None, ...]:
         """Heights and widths at which it is compared with a model: the usual ones of several profiles, between which
-        images are filled up; else the fixed one, or None for any in ``size_range``."""
+        images are filled up; else the fixed one, or None for any in `size_range`."""
         usual = dict.fromkeys(profile.opt[2:] for profile in self.profiles)
         return tuple(usual) if len(self.profiles) > 1 else (self.shape,)
 

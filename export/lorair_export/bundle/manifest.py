@@ -24,7 +24,7 @@ class Manifest:
     """What a bundle holds.
 
     Attributes:
-        runtime: what runs it, ``onnx`` or ``tensorrt``.
+        runtime: what runs it, `onnx` or `tensorrt`.
         graphs: what is run, the router before the restorers.
         files: the SHA-256 of every file except the manifest, by name.
         versions: of the packages that made it.
@@ -33,10 +33,10 @@ class Manifest:
         precision: what the restorer computes in.
         opset: ONNX's operator set.
         max_batch: the most images per call.
-        degradations: the names that the router tells apart, one expert each.
+        degradations: the names that the router distinguishes, one expert each.
         local_window: the side in pixels that channel attention averages over; null for the whole image.
         routing: where the routing decision is taken.
-        pinned: the degradation that the form ``pinned`` restores; null in other forms.
+        pinned: the degradation that the form `pinned` restores; null in other forms.
         mean_priors: a prior per degradation; empty where none can be named.
         parity: the ONNX graphs compared with the checkpoint; empty where that was not done.
         numerics: what the restorers compute in; null until it is measured.
@@ -68,7 +68,7 @@ class Manifest:
 
     @property
     def form(self) -> str:
-        """The form of routing as the command line names it: ``graph``, ``split``, ``experts``, ``pinned:NAME``."""
+        """The form of routing as the command line names it: `graph`, `split`, `experts`, `pinned:NAME`."""
         return f"{self.routing}:{self.pinned}" if self.pinned else self.routing.value
 
     @property

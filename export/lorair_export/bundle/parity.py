@@ -74,15 +74,15 @@ def compare(
     pinned: str | None = None,
     shape: tuple[int, int] | None = None,
 ) -> list[ParityRecord]:
-    """Restore photographs by both: each one at least once, each size of :func:`parity_sizes` at least once.
+    """Restore photographs by both: each one at least once, each size of `parity_sizes` at least once.
 
     Args:
         reference: what is right, normally torch.
-        runtime: what is to be checked; its ``size_range`` bounds the sizes.
+        runtime: what is to be checked; its `size_range` bounds the sizes.
         photographs: image files, at least one; scaled and cropped to size.
         batch: images per call; different photographs where there are enough.
         pinned: the degradation that both restore, None to let each route.
-        shape: the one height and width that the runtime takes, None for any in its ``size_range``.
+        shape: the one height and width that the runtime takes, None for any in its `size_range`.
     """
     if not photographs:
         raise ValueError("parity needs at least one photograph; name some with --photos")
@@ -98,14 +98,14 @@ def compare(
 
 
 def tolerance_for(precision: str, io: str = "float32") -> Tolerance:
-    """What a precision must keep to. Images in whole levels (``io`` uint8) need at most ``EIGHT_BIT_DB``, as rounding
+    """What a precision must keep to. Images in whole levels (`io` uint8) need at most `EIGHT_BIT_DB`, as rounding
     by itself leaves 59 dB in the mean."""
     tolerance = TOLERANCES[precision]
     return replace(tolerance, psnr_db=min(tolerance.psnr_db, EIGHT_BIT_DB)) if io == "uint8" else tolerance
 
 
 def check(records: Sequence[ParityRecord], precision: str, io: str = "float32", advice: str = ADVICE) -> None:
-    """Raise ParityError, with what to do, where a record misses :func:`tolerance_for`."""
+    """Raise ParityError, with what to do, where a record misses `tolerance_for`."""
     tolerance = tolerance_for(precision, io)
     for record in records:
         alike = record.psnr_db >= tolerance.psnr_db and record.max_levels <= tolerance.levels
@@ -131,13 +131,13 @@ def parity_sizes(size_range: tuple[int, int] | None) -> list[tuple[int, int]]:
 
 
 def photograph_at(path: Path, height: int, width: int) -> Tensor:
-    """A photograph scaled and centre-cropped to float32 ``[3, height, width]`` in [0, 1]."""
+    """A photograph scaled and centre-cropped to float32 `[3, height, width]` in [0, 1]."""
     pixels = ImageOps.fit(Image.fromarray(read_image(path).uint8_pixels()), (width, height))
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).float() / 255
 
 
 def psnr_db(expected: Tensor, restored: Tensor) -> float:
-    """PSNR of float images over the batch; ``EQUAL_DB`` where they are equal, 0 where one is not finite."""
+    """PSNR of float images over the batch; `EQUAL_DB` where they are equal, 0 where one is not finite."""
     decibels = psnr(restored[None], expected[None]).item()
     return min(EQUAL_DB, decibels) if decibels > -math.inf else 0.0
 

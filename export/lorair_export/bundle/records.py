@@ -12,9 +12,9 @@ class EngineRecord:
     """How the engines of a bundle were built.
 
     Attributes:
-        flavour: ``tensorrt`` for classic TensorRT, ``rtx`` for TensorRT-RTX.
+        flavour: `tensorrt` for classic TensorRT, `rtx` for TensorRT-RTX.
         version: of the library.
-        compute_capabilities: the GPUs that the plans are for, such as ``8.6``.
+        compute_capabilities: the GPUs that the plans are for, such as `8.6`.
         opt_level: the builder optimization level; null for the library's default.
         workspace_mib: the most scratch memory in MiB; null for all there is.
         hw_compat: on which further GPUs the plans run, as trtexec names it.
@@ -64,7 +64,7 @@ class Numerics:
     Attributes:
         convolutions: by graph, the share of the convolutions' multiplications in each precision.
         weights_mib: by graph, the size of the restorer's constants in MiB.
-        checked_by: what restored the photographs of ``parity``.
+        checked_by: what restored the photographs of `parity`.
         quantized: how 8 bits were reached; null in other precisions.
     """
 

@@ -1,31 +1,39 @@
-"""Where a command's words go: to people on stderr, to programs as one JSON object on stdout, all into a log file."""
+"""Where a command prints: for people on stderr, for programs one JSON object on stdout, everything into a log file."""
 
-import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from rich.console import Console
     from rich.progress import Progress
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")]
-LogFile = Annotated[Path | None, typer.Option("--log-file", help="Add everything that is told to this file.")]
+REPORT: Final = "Report"
+
+OutputOption = Annotated[Path, typer.Option("--output", "-o", help="Folder of the bundle.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that exists.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan without writing files.", rich_help_panel=REPORT)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.", rich_help_panel=REPORT)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.", rich_help_panel=REPORT)]
+LogFile = Annotated[
+    Path | None, typer.Option("--log-file", help="Append everything that is printed to it.", rich_help_panel=REPORT)
+]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a command says and gives back."""
+    """What a command prints."""
 
     console: "Console"
     json: bool
@@ -36,11 +44,13 @@ class Output:
             logger.info(line)
             self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def give(self, result: Mapping[str, Any], lines: Iterable[str]) -> None:
-        """The result in words, and with --json as an object on stdout."""
+    def give(self, record: "DataclassInstance", lines: Iterable[str]) -> None:
+        """The result in lines for people, and with --json as an object on stdout."""
+        from lorair.cli.console import print_json
+
         self.say(*lines)
         if self.json:
-            print_json(result)
+            print_json(record)
 
     def progress(self) -> "Progress":
         """Bars for the phases of a build, gone when it is over."""
@@ -51,7 +61,7 @@ class Output:
         return Progress(*columns, console=self.console, transient=True, disable=hidden)
 
     def steps(self, progress: "Progress") -> Callable[[str], None]:
-        """A function to tell what begins, shown in a line of the bars and kept in the log."""
+        """A function to call with each step as it begins: a line next to the bars, and in the log."""
         step = progress.add_task("", total=None)
 
         def on_step(text: str) -> None:
@@ -61,23 +71,18 @@ class Output:
         return on_step
 
 
-def print_json(result: Mapping[str, Any]) -> None:
-    """Plain data as one JSON object on stdout."""
-    print(json.dumps(result, indent=2))
-
-
 class StderrHandler(logging.Handler):
-    """Records on what stderr is at the time, since bars put another one in its place while they are shown."""
+    """Prints records on the current sys.stderr, which progress bars replace while they are shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
 
 
 @contextmanager
-def opened_output(quiet: bool = False, json: bool = False, log_file: Path | None = None) -> Iterator[Output]:
-    """The output of one command. Warnings, of libraries too, go to stderr, with ``quiet`` errors alone.
+def opened_output(quiet: bool = False, json: bool = False, log_file: Path | None = None) -> Generator[Output]:
+    """The output of one command. Warnings, of libraries too, go to stderr, with `quiet` only errors.
 
-    The log takes all of them, and the error that ends the command.
+    The log file gets all of them, and the error that ends the command.
 
     Raises:
         OSError: the log file cannot be written.

@@ -1,13 +1,38 @@
-"""What the export commands share of shapes: the shorthands --imgsz, --batch and --tile."""
+"""What the export commands share of shapes: fixed ones, ranges, and an engine's profiles."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-ImageSizeOption = Annotated[str | None, typer.Option(metavar="H[,W]", help="Fix the images' height and width.")]
-BatchOption = Annotated[int | None, typer.Option(min=1, help="Exactly so many images per call.")]
+if TYPE_CHECKING:
+    from lorair_export.bundle import Profile
+
+RANGES, PROFILES = "Ranges of shapes", "Profiles"
+DEFAULT_SIZES: Final = (16, 4096)
+
+ImageSizeOption = Annotated[str | None, typer.Option(metavar="H[,W]", help="Fix the height and width of images.")]
+BatchOption = Annotated[int | None, typer.Option(min=1, help="Fix the number of images per call.")]
 TileOption = Annotated[int | None, typer.Option(min=2, help="Fix the size to tiles of this side, and the batch.")]
+MinSizeOption = Annotated[
+    int | None, typer.Option(min=2, help="Smallest height and width; default: 16.", rich_help_panel=RANGES)
+]
+MaxSizeOption = Annotated[
+    int | None, typer.Option(min=2, help="Largest height and width; default: 4096.", rich_help_panel=RANGES)
+]
+MaxBatchOption = Annotated[
+    int | None, typer.Option(min=1, help="Most images per call; default: 1.", rich_help_panel=RANGES)
+]
+MinShapeOption = Annotated[
+    list[str] | None, typer.Option(help="Smallest images; default: --opt-shape.", rich_help_panel=PROFILES)
+]
+OptShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Usual images, as 1x3x256x256; repeat for more profiles.", rich_help_panel=PROFILES),
+]
+MaxShapeOption = Annotated[
+    list[str] | None, typer.Option(help="Largest images; default: --opt-shape.", rich_help_panel=PROFILES)
+]
 
 
 def fixed_shape(imgsz: str | None, tile: int | None) -> tuple[int, int] | None:
@@ -24,7 +49,8 @@ def free_sizes(min_size: int | None, max_size: int | None, shape: tuple[int, int
     """The smallest and largest side, by default 16 and 4096; ValueError where a shape leaves no range."""
     if shape is not None and (min_size is not None or max_size is not None):
         raise ValueError("--min-size and --max-size are a range, and --imgsz and --tile fix the size; give one of them")
-    return 16 if min_size is None else min_size, 4096 if max_size is None else max_size
+    low, high = DEFAULT_SIZES
+    return low if min_size is None else min_size, high if max_size is None else max_size
 
 
 def free_batch(max_batch: int | None, batch: int | None, tile: int | None) -> int:
@@ -34,21 +60,49 @@ def free_batch(max_batch: int | None, batch: int | None, tile: int | None) -> in
     return max_batch or batch or 1
 
 
-def window_of(ckpt: str) -> int | None:
-    """The window that a checkpoint's or a bundle's channel attention averages over, read from its configuration."""
-    from lorair.checkpoints import read_checkpoint
-    from lorair_export.bundle import MANIFEST, read_bundle
+def profiles_from(
+    min_shapes: Sequence[str] | None = None,
+    opt_shapes: Sequence[str] | None = None,
+    max_shapes: Sequence[str] | None = None,
+    shape: tuple[int, int] | None = None,
+    batch: int | None = None,
+) -> "tuple[Profile, ...]":
+    """The profiles of --min-, --opt- and --max-shape, or of a fixed shape and batch; none where nothing is given.
 
-    if (Path(ckpt) / MANIFEST).is_file():
-        return read_bundle(Path(ckpt)).local_window
-    return read_checkpoint(ckpt).config.restorer.local_window
+    ValueError where a shape is not written as 1x3x256x256, there are not as many of the three, or both ways are used.
+    """
+    from lorair_export.bundle import Profile
+    from lorair_export.pipeline import DEFAULT_PROFILE
+
+    if shape is None and batch is None:
+        return _named_profiles(min_shapes or [], opt_shapes or [], max_shapes or [])
+    if min_shapes or opt_shapes or max_shapes:
+        raise ValueError("--imgsz, --batch and --tile stand for shapes; give them or --min-, --opt- and --max-shape")
+    images = batch or 1
+    if shape is not None:
+        return (Profile(*[(images, 3, *shape)] * 3),)
+    return (Profile(*((images, *sizes[1:]) for sizes in DEFAULT_PROFILE.shapes)),)
 
 
-def window_note(local_window: int | None, largest: int) -> list[str]:
-    """A line where images are smaller than the window that the channel attention averages over."""
-    if local_window is None or largest >= local_window:
-        return []
-    return [
-        f"note: channel attention averages over {local_window} pixels, images here have at most {largest}; a larger "
-        "image restored in such tiles differs from one restored whole"
-    ]
+def _named_profiles(
+    min_shapes: Sequence[str], opt_shapes: Sequence[str], max_shapes: Sequence[str]
+) -> "tuple[Profile, ...]":
+    from lorair_export.bundle import Profile
+
+    min_shapes, max_shapes = min_shapes or opt_shapes, max_shapes or opt_shapes
+    if not len(min_shapes) == len(opt_shapes) == len(max_shapes):
+        raise ValueError(
+            "each profile has one --opt-shape and, unless it is of that one size, one --min-shape and one "
+            f"--max-shape; got {len(opt_shapes)}, {len(min_shapes)} and {len(max_shapes)}"
+        )
+    shapes = zip(min_shapes, opt_shapes, max_shapes, strict=True)
+    return tuple(Profile(*map(shape_from, three)) for three in shapes)
+
+
+def shape_from(text: str) -> tuple[int, int, int, int]:
+    """`1x3x256x384` -> (1, 3, 256, 384): images, channels, height, width."""
+    sides = text.lower().split("x")
+    if len(sides) != 4 or not all(side.isdecimal() for side in sides) or sides[1] != "3":
+        raise ValueError(f"a shape is images x 3 x height x width, as 1x3x256x256; got {text!r}")
+    batch, channels, height, width = map(int, sides)
+    return batch, channels, height, width

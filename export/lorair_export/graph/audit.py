@@ -1,4 +1,4 @@
-"""Whether a graph's convolutions take the precision that was asked for."""
+"""Whether a graph's convolutions are in the precision that was requested."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -8,7 +8,8 @@ import numpy as np
 
 from lorair_export.errors import ExportError
 from lorair_export.extras import require
-from lorair_export.graph.session import Feed, observed, tensor_types
+from lorair_export.graph.bfloat16 import tensor_types
+from lorair_export.graph.session import Feed, observed
 from lorair_export.spec import PRECISIONS
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ SIDE = 64
 
 
 def checked_shares(model: "onnx.ModelProto", precision: str) -> dict[str, float]:
-    """Shares of :func:`multiplication_shares`; ExportError where too few take the precision."""
+    """Shares of `multiplication_shares`; ExportError where too few take the precision."""
     shares = multiplication_shares(model)
     least = PRECISIONS[precision].least_share
     if shares and shares.get(precision, 0) < least:
@@ -79,7 +80,7 @@ def tensor_bytes(tensor: "onnx.TensorProto") -> int:
 
 
 def blank_feed(model: "onnx.ModelProto") -> Feed:
-    """Zeros for every input, one image of about ``SIDE`` pixels a side where its size is free."""
+    """Zeros for every input, one image of about `SIDE` pixels a side where its size is free."""
     helper = require("onnx").helper
     free: Mapping[str, int] = {"batch": 1, "height": SIDE, "width": SIDE}
     feed: dict[str, np.ndarray] = {}

@@ -1,6 +1,6 @@
 """A graph restated for a runtime that keeps the channels of a pixel side by side in memory, as OpenVINO does.
 
-ONNX has a layer norm over the last axis alone, so that every norm stands between two transposes, and a gate splits a
+ONNX has a layer norm over the last axis only, so that every norm stands between two transposes, and a gate splits a
 map's channels in two: such a runtime copies the map for each of them. Here a norm is taken over the channels' own
 axis, and a split moves up into the convolution before it, which becomes two with half of the outputs each. What the
 graph computes stays the same, to rounding.
@@ -33,7 +33,7 @@ def channels_last(model: "onnx.ModelProto") -> "onnx.ModelProto":
     Inputs and outputs keep their names.
 
     Raises:
-        RuntimeUnavailableError: a package of the ``export`` extra is missing.
+        RuntimeUnavailableError: a package of the `export` extra is missing.
     """
     onnx_ir, pattern = require("onnx_ir"), require("onnxscript.rewriter.pattern")
     rules = pattern.RewriteRuleSet(

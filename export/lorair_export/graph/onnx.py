@@ -22,21 +22,21 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def onnx_from_model(model: LoRAIR, path: Path, spec: GraphSpec | None = None, name: str = MODEL) -> None:
-    """Write a checked ONNX file: ``image`` [batch, 3, height, width] -> ``restored``, ``gates``, by default.
+    """Write a checked ONNX file: `image` [batch, 3, height, width] -> `restored`, `gates`, by default.
 
-    Images are as ``spec.io`` says, everything else at the border is float32; batch, height and width are named
-    dimensions where they are free. Node names begin with ``router/`` or ``restorer/``. Above 2 GB the weights lie
-    beside the graph in ``path`` + ``.data``.
+    Images are as `spec.io` says, everything else at the border is float32; batch, height and width are named
+    dimensions where they are free. Node names begin with `router/` or `restorer/`. Above 2 GB the weights lie
+    next to the graph in `path` + `.data`.
 
     Args:
         model: in evaluation mode; stays as it is.
-        path: ``*.onnx``; its folder exists.
+        path: `*.onnx`; its folder exists.
         spec: None for the merged graph of one image.
-        name: which graph of the spec's form, see :func:`lorair_export.graph.parts.part_of`.
+        name: which graph of the spec's form, see `lorair_export.graph.parts.part_of`.
 
     Raises:
         ValueError: the model is in training mode, or does not allow the spec.
-        RuntimeUnavailableError: a package of the ``export`` extra is missing.
+        RuntimeUnavailableError: a package of the `export` extra is missing.
         ExportError: the graph cannot be made or does not pass the checker.
     """
     require("onnx")
@@ -71,7 +71,7 @@ def check_file(path: Path) -> None:
 
 
 def graph_metadata(model: LoRAIR, spec: GraphSpec) -> dict[str, str]:
-    """What the graph says of itself in its ``metadata_props``."""
+    """What the graph says of itself in its `metadata_props`."""
     return {
         "lorair.version": lorair.__version__,
         "lorair.degradations": ",".join(model.degradations),

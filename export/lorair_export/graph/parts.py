@@ -2,26 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.export import Dim
 
 from lorair.model import LoRAIR, Router
 from lorair_export.graph.lowering import lowered_restorer
 from lorair_export.graph.plain import plain_restorer
 from lorair_export.spec import GraphSpec, RoutingForm
 
-# The sides in pixels that a router apart takes, whatever the restorer takes: an image is routed whole.
+# The sides in pixels that a graph `router` takes, whatever the restorer takes: an image is routed whole.
 ROUTER_SIZES = (2, 12_000)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One graph to export: ``module`` takes ``inputs``, ``image`` first, and gives ``outputs``.
+    """One graph to export: `module` takes `inputs`, `image` first, and gives `outputs`.
 
-    ``widths`` are the second dimensions of the inputs after the image, ``spec`` says the image's shapes and type.
+    `widths` are the second dimensions of the inputs after the image, `spec` says the image's shapes and type.
     """
 
     module: nn.Module
@@ -37,20 +35,22 @@ class Part:
         image = torch.zeros(spec.max_batch, 3, *(spec.shape or (side, side)), dtype=spec.image_dtype, device=device)
         return image, *(torch.zeros(spec.max_batch, width, device=device) for width in self.widths)
 
-    def free_dimensions(self) -> tuple[Mapping[int, Any], ...]:
-        """The dimensions of each input that are free, by axis."""
-        spec, (low, high) = self.spec, self.spec.size_range
-        alone = spec.fixed_batch or spec.max_batch == 1
-        batch = {} if alone else {0: Dim("batch", min=1, max=spec.max_batch)}
-        names = {} if spec.shape else {2: "height", 3: "width"}
-        sides = {axis: Dim(name, min=low, max=high) for axis, name in names.items()}
+    def free_dimensions(self) -> tuple[Mapping[int, str], ...]:
+        """The names of each input's free dimensions, by axis.
+
+        They have no bounds: torch derives its own, narrower than what the graph computes (height 17 for 16), and with
+        bounds that contradict those it traces the model again.
+        """
+        spec = self.spec
+        batch = {} if spec.fixed_batch or spec.max_batch == 1 else {0: "batch"}
+        sides = {} if spec.shape else {2: "height", 3: "width"}
         return {**batch, **sides}, *(dict(batch) for _ in self.widths)
 
 
 class RoutedGraph(nn.Module):
     """Router and lowered restorer in a row: image [B, 3, H, W] -> restored alike, gates [B, E].
 
-    Images are float32 in [0, 1] or uint8. The router computes in float32, the restorer in ``dtype``.
+    Images are float32 in [0, 1] or uint8. The router computes in float32, the restorer in `dtype`.
     """
 
     def __init__(self, router: Router, restorer: nn.Module, dtype: torch.dtype) -> None:
@@ -100,9 +100,9 @@ def like(image: Tensor, restored: Tensor) -> Tensor:
 
 
 def part_of(model: LoRAIR, spec: GraphSpec, name: str) -> Part:
-    """The graph of that name (:func:`lorair_export.spec.routing_form.graph_names`).
+    """The graph of that name (`lorair_export.spec.routing_form.graph_names`).
 
-    ValueError where the model cannot be exported in the form that is asked for.
+    ValueError where the model cannot be exported in that form.
     """
     check_form(model, spec)
     gates, prior = len(model.degradations), model.config.router.prior_dim

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from lorair.model import ExpertConv2d, LayerNorm2d, LoRAIR, Modulation, RestorationNet
-from lorair_export.graph.lowering import in_precision, plain_conv2d, replace_modules, static_net
+from lorair_export.graph.lowering import in_precision, static_net
+from lorair_export.graph.modules import plain_conv2d, replace_modules
 
 
 class PlainRestorer(nn.Module):
@@ -55,9 +56,9 @@ def plain_restorer(
     """The restorer of one degradation: (images, prior) -> restored, or images -> restored where it is pinned.
 
     Args:
-        model: stays as it is; it has mean priors where ``pinned``.
+        model: stays as it is; it has mean priors where `pinned`.
         degradation: one of the model's.
-        max_size, dtype: as :func:`lorair_export.graph.lowering.lowered_restorer` takes them.
+        max_size, dtype: as `lorair_export.graph.lowering.lowered_restorer` takes them.
         pinned: fold in the degradation's mean prior, too.
     """
     net = static_net(model, max_size)

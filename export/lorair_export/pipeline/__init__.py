@@ -1,27 +1,21 @@
-"""The exports, step by step: checkpoint -> ONNX bundle -> TensorRT bundle."""
+"""The exports, step by step: checkpoint -> ONNX bundle -> TensorRT bundle, each checked against its source."""
 
-from lorair_export.pipeline.dry_run import lines_of, planned, planned_of
-from lorair_export.pipeline.onnx import bundle_from_checkpoint
-from lorair_export.pipeline.trt import (
-    able_here,
-    add_engine,
-    check_engine,
-    checked_graph,
-    graph_for,
-    runs_here,
-    sides_taken,
-)
+from lorair_export.pipeline.onnx import OnnxExport, export_onnx
+from lorair_export.pipeline.plan import ExportPlan
+from lorair_export.pipeline.shapes import DEFAULT_PROFILE
+from lorair_export.pipeline.sources import CheckpointSource
+from lorair_export.pipeline.trt import EngineExport, export_trt, prepare_trt
+from lorair_export.pipeline.verify import Verification, verify
 
 __all__ = [
-    "able_here",
-    "add_engine",
-    "bundle_from_checkpoint",
-    "check_engine",
-    "checked_graph",
-    "graph_for",
-    "lines_of",
-    "planned",
-    "planned_of",
-    "runs_here",
-    "sides_taken",
+    "DEFAULT_PROFILE",
+    "CheckpointSource",
+    "EngineExport",
+    "ExportPlan",
+    "OnnxExport",
+    "Verification",
+    "export_onnx",
+    "export_trt",
+    "prepare_trt",
+    "verify",
 ]

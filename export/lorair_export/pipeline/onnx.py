@@ -1,124 +1,124 @@
-"""A checkpoint as a bundle: the graphs, proof that they are right, and what to know about them."""
+"""Checkpoint -> a bundle of ONNX graphs that restore what the checkpoint restores."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import torch
-
-import lorair
-from lorair.checkpoints import checkpoint_path, load
-from lorair.inference import TorchRuntime
-from lorair.model import LoRAIR
-from lorair_export.bundle import (
-    Graph,
-    Manifest,
-    TensorSpec,
-    check,
-    compare,
-    file_sha256,
-    new_bundle,
-    refuse_existing,
-    write_manifest,
-)
-from lorair_export.extras import require
-from lorair_export.graph import ROUTER_SIZES, check_form, onnx_from_model
+from lorair_export.bundle import Manifest, check, compare, new_bundle, refuse_existing, write_manifest
+from lorair_export.graph import check_form, onnx_from_model
+from lorair_export.pipeline.graph_manifest import manifest_from_graphs
+from lorair_export.pipeline.plan import ExportPlan, plan_from_model, warn_of_small_window
+from lorair_export.pipeline.sources import CheckpointSource, photographs_or_own
 from lorair_export.quantization import Calibration, in_precision
 from lorair_export.runtimes import OnnxRuntime
-from lorair_export.spec import ROUTER, GraphSpec, RoutingForm, graph_names
-
-if TYPE_CHECKING:
-    import onnx
+from lorair_export.spec import GraphSpec, graph_names
 
 
-def bundle_from_checkpoint(
+def ignore_step(step: str) -> None:
+    """The default of `on_step`."""
+
+
+def export_onnx(
     checkpoint: str | Path,
-    target: Path,
-    spec: GraphSpec,
-    photographs: Sequence[Path],
+    folder: str | Path,
+    spec: GraphSpec | None = None,
     *,
-    overwrite: bool = False,
-    clip_weights: Path | None = None,
+    photographs: Sequence[Path] | None = None,
     calibration: Calibration | None = None,
-    on_step: Callable[[str], None] = lambda step: None,
+    clip_weights: Path | None = None,
+    overwrite: bool = False,
+    on_step: Callable[[str], None] = ignore_step,
 ) -> Manifest:
-    """Write a folder with the graphs and their manifest, if they restore what the checkpoint restores.
+    """Export a checkpoint as a bundle of ONNX graphs.
+
+    The bundle is a folder with the graphs and `manifest.json`. It appears only if ONNX Runtime restores the
+    photographs on the CPU as the checkpoint does, at three sizes; see `TOLERANCES` for how closely.
+
+    Example:
+        >>> from lorair_export import GraphSpec, export_onnx
+        >>> manifest = export_onnx("best.pt", "best-onnx", GraphSpec(shape=(64, 64)))
+        >>> [tensor.name for tensor in manifest.graphs[0].outputs]
+        ['restored', 'gates']
+        >>> min(record.psnr_db for record in manifest.parity) > 80
+        True
 
     Args:
-        checkpoint: as :func:`lorair.load` takes it.
-        target: the folder to make.
-        spec: what graphs to make.
-        photographs: what both restore on the CPU for comparison; with none the bundle goes unchecked.
-        overwrite: replace a bundle that exists.
+        checkpoint: `*.pt`, `*.safetensors`, or `default` for the model inside the package.
+        folder: the bundle to make; its parents are made too.
+        spec: routing form, lowering, precision, sizes and batch of the graphs; None for one graph in float32 of one
+            image of 16 to 4096 pixels a side.
+        photographs: image files to compare on; None for the package's own, empty for no comparison.
+        calibration: how to quantise in 8 bits; None for the package's photographs.
         clip_weights: local file of the CLIP weights that the checkpoint refers to.
-        calibration: how to quantise where the precision is of 8 bits; None for the package's photographs.
-        on_step: told what begins.
+        overwrite: replace a bundle that exists.
+        on_step: called with a line of text as each step begins.
+
+    Returns:
+        What `manifest.json` holds: the graphs with their inputs, outputs and sizes, the accuracy that was measured.
 
     Raises:
         CheckpointError: the checkpoint cannot be read.
-        ValueError: the model does not allow the form of routing or the lowering, or the calibration is wrong.
-        ExportError: the target exists, or a graph cannot be made in the precision.
-        ParityError: the bundle restores something else; nothing is left behind.
+        ValueError: the model does not allow the routing form, or the calibration is wrong.
+        ExportError: the folder exists, or a graph cannot be made in the precision.
+        ParityError: the graphs do not restore what the checkpoint restores; nothing is left behind.
+        RuntimeUnavailableError: a package of the `export` extra is missing.
     """
-    refuse_existing(target, overwrite)
-    on_step("loading the checkpoint")
-    model = load(checkpoint, "cpu", clip_weights)
-    check_form(model, spec)
-    with new_bundle(target, overwrite) as folder:
-        for name in graph_names(spec.routing, model.degradations):
-            on_step(f"exporting {name}.onnx")
-            onnx_from_model(model, folder / f"{name}.onnx", spec, name)
-        manifest = graph_manifest(model, checkpoint, folder, spec)
-        on_step(f"making sure of {spec.precision}")
-        manifest = in_precision(folder, manifest, calibration or Calibration())
-        if photographs:
-            on_step("comparing with the checkpoint")
-            runtime = OnnxRuntime(folder, manifest, "cpu")
-            records = compare(
-                TorchRuntime(model), runtime, photographs, min(2, spec.max_batch), spec.pinned, spec.shape
-            )
-            check(records, spec.precision, spec.io)
-            manifest = replace(manifest, parity=tuple(records))
-        write_manifest(folder, manifest)
+    job = OnnxExport(CheckpointSource(checkpoint, clip_weights), Path(folder), spec or GraphSpec(), overwrite)
+    return job.run(photographs, calibration, on_step)
+
+
+@dataclass(frozen=True)
+class OnnxExport:
+    """An ONNX export that has not begun: `plan` says what `run` would write."""
+
+    source: CheckpointSource
+    folder: Path
+    spec: GraphSpec
+    overwrite: bool = False
+
+    def plan(self) -> ExportPlan:
+        """See `export_onnx` for the errors that are known before tracing."""
+        self._check()
+        return plan_from_model(self.source.model, self.spec)
+
+    def run(
+        self,
+        photographs: Sequence[Path] | None = None,
+        calibration: Calibration | None = None,
+        on_step: Callable[[str], None] = ignore_step,
+    ) -> Manifest:
+        """Write the bundle, as `export_onnx` describes it."""
+        self._check()
+        with new_bundle(self.folder, self.overwrite) as folder:
+            return write_graphs(self.source, folder, self.spec, photographs, calibration, on_step)
+
+    def _check(self) -> None:
+        refuse_existing(self.folder, self.overwrite)
+        check_form(self.source.model, self.spec)
+        warn_of_small_window(self.source.local_window, self.spec.size_range[1], self.folder)
+
+
+def write_graphs(
+    source: CheckpointSource,
+    folder: Path,
+    spec: GraphSpec,
+    photographs: Sequence[Path] | None,
+    calibration: Calibration | None,
+    on_step: Callable[[str], None],
+) -> Manifest:
+    """Fill an empty folder with a checkpoint's graphs and their manifest; see `export_onnx`."""
+    model = source.model
+    for name in graph_names(spec.routing, model.degradations):
+        on_step(f"exporting {name}.onnx")
+        onnx_from_model(model, folder / f"{name}.onnx", spec, name)
+    manifest = manifest_from_graphs(model, source.sha256, folder, spec)
+    on_step(f"checking that the graphs are in {spec.precision}")
+    manifest = in_precision(folder, manifest, calibration or Calibration())
+    if photographs := photographs_or_own(photographs):
+        on_step("comparing with the checkpoint")
+        runtime, batch = OnnxRuntime(folder, manifest, "cpu"), min(2, spec.max_batch)
+        records = compare(source.reference, runtime, photographs, batch, spec.pinned, spec.shape)
+        check(records, spec.precision, spec.io)
+        manifest = replace(manifest, parity=tuple(records))
+    write_manifest(folder, manifest)
     return manifest
-
-
-def graph_manifest(model: LoRAIR, checkpoint: str | Path, folder: Path, spec: GraphSpec) -> Manifest:
-    """The manifest of a folder that holds a model's graphs and nothing else, its parity unchecked."""
-    onnx, onnxruntime = require("onnx"), require("onnxruntime")
-    inside, priors = spec.routing is RoutingForm.GRAPH, model.mean_priors
-    source = checkpoint_path(checkpoint)
-    return Manifest(
-        runtime=OnnxRuntime.name,
-        graphs=tuple(_graph(folder / f"{name}.onnx", spec) for name in graph_names(spec.routing, model.degradations)),
-        files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
-        versions={
-            "lorair": lorair.__version__,
-            "torch": torch.__version__,
-            "onnx": onnx.__version__,
-            "onnxruntime": onnxruntime.__version__,
-        },
-        checkpoint=file_sha256(source),
-        lowering=spec.lowering.value,
-        precision=spec.precision,
-        opset=spec.opset,
-        max_batch=spec.max_batch,
-        degradations=model.degradations,
-        local_window=model.config.restorer.local_window,
-        routing=spec.routing,
-        pinned=spec.pinned,
-        mean_priors=() if inside or priors is None else tuple(map(tuple, priors.tolist())),
-    )
-
-
-def _graph(path: Path, spec: GraphSpec) -> Graph:
-    graph = require("onnx").load(path, load_external_data=False).graph
-    inputs, outputs = (tuple(map(_tensor_spec, values)) for values in (graph.input, graph.output))
-    return Graph(path.stem, path.name, inputs, outputs, ROUTER_SIZES if path.stem == ROUTER else spec.size_range)
-
-
-def _tensor_spec(value: "onnx.ValueInfoProto") -> TensorSpec:
-    tensor = value.type.tensor_type
-    dtype = require("onnx").helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
-    return TensorSpec(value.name, dtype, tuple(size.dim_param or size.dim_value for size in tensor.shape.dim))

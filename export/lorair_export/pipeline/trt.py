@@ -1,266 +1,191 @@
-"""The bundle of TensorRT engines, with the ONNX graphs that they were built from beside them."""
+"""Checkpoint or bundle of ONNX graphs -> a bundle of TensorRT engines."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from time import perf_counter
-from typing import Final
 
-import torch
 from rich.progress import Progress
 
-from lorair.errors import RuntimeUnavailableError
-from lorair.inference import Runtime
-from lorair_export.bundle import (
-    EngineRecord,
-    Graph,
-    Manifest,
-    Profile,
-    TensorSpec,
-    check,
-    compare,
-    file_sha256,
-    read_bundle,
-    write_manifest,
-)
-from lorair_export.errors import BuildError, ExportError
-from lorair_export.runtimes import EngineRuntime, OnnxRuntime
-from lorair_export.spec import MODEL, ROUTER, GraphSpec, able, chosen_lowering, chosen_opset, routing_from, unable
-from lorair_export.tensorrt import (
-    PORTABLE,
-    EngineSpec,
-    Flavour,
-    check_buildable,
-    checked_targets,
-    engine_from_onnx,
-    takes_gpu,
-)
-
-# The largest side of images that a router's engine takes where it stands apart, in pixels.
-ROUTED_SIDE: Final = 2048
+from lorair_export.bundle import Manifest, new_bundle, refuse_existing
+from lorair_export.graph import check_form
+from lorair_export.pipeline.engines import able_here, add_engines, compare_engines, engine_record, runs_here
+from lorair_export.pipeline.onnx import ignore_step, write_graphs
+from lorair_export.pipeline.plan import ExportPlan, plan_from_bundle, plan_from_model, warn_of_small_window
+from lorair_export.pipeline.shapes import check_graph, default_profiles, graph_spec_from_profiles, sides_taken
+from lorair_export.pipeline.sources import BundleSource, CheckpointSource, photographs_or_own, source_from
+from lorair_export.quantization import Calibration
+from lorair_export.spec import GraphRequest, GraphSpec
+from lorair_export.tensorrt import Backend, EngineSpec, Flavour, check_spec, checked_targets, find_tensorrt
 
 
-def graph_for(
-    profiles: Sequence[Profile], lowering: str, precision: str, routing: str = "graph", io: str = "float32"
-) -> tuple[GraphSpec, str]:
-    """The graphs that take every shape of the profiles, one shape alone where they do; and why they are lowered so."""
-    form, pinned = routing_from(routing)
-    shapes = {shape for profile in profiles for shape in (profile.min, profile.opt, profile.max)}
-    sides = [side for shape in shapes for side in shape[2:]]
-    batch = max(shape[0] for shape in shapes)
-    chosen, reason = chosen_lowering(lowering, batch, form, precision)
-    spec = GraphSpec(
-        chosen,
-        precision,
-        chosen_opset(None, precision)[0],
-        max_batch=batch,
-        min_size=min(sides),
-        max_size=max(sides),
-        routing=form,
-        pinned=pinned,
-        shape=profiles[0].opt[2:] if len(shapes) == 1 else None,
-        fixed_batch=len(shapes) == 1,
-        io=io,
-    )
-    return spec, reason
+def export_trt(
+    source: str | Path,
+    folder: str | Path,
+    spec: EngineSpec | None = None,
+    *,
+    backend: Backend = "auto",
+    precision: str | None = None,
+    routing: str | None = None,
+    lowering: str = "auto",
+    io: str | None = None,
+    photographs: Sequence[Path] | None = None,
+    calibration: Calibration | None = None,
+    clip_weights: Path | None = None,
+    overwrite: bool = False,
+    on_step: Callable[[str], None] = ignore_step,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Export a checkpoint as a bundle of TensorRT engines, with the ONNX graphs that they were built from.
 
+    TensorRT-RTX (`backend="rtx"`) builds ahead of time, without a GPU; classic TensorRT builds for the GPU of this
+    machine. The bundle appears only if ONNX Runtime restores the photographs with the graphs as the checkpoint does,
+    and so do the engines where a GPU that they were built for is there.
 
-def checked_graph(bundle: Path, profiles: Sequence[Profile], asked: Mapping[str, str | None]) -> Manifest:
-    """The manifest of a graph's bundle, if an engine of these profiles can be built from it.
+    Example:
+        >>> from lorair_export import EngineSpec, Profile, export_trt
+        >>> tile = (1, 3, 64, 64)  # images, channels, height, width
+        >>> manifest = export_trt("best.pt", "best-trt", EngineSpec((Profile(tile, tile, tile),)), backend="rtx")
+        >>> manifest.engine.compute_capabilities
+        ('8.6', '8.9', '12.0')
+        >>> manifest.graphs[0].file.startswith("model.fp32.rtx")
+        True
+
+    On a GPU that the engine was built for, `lorair restore photo.jpg --model best-trt` runs it.
 
     Args:
-        bundle: its folder.
-        profiles: the shapes of images that the engine is to take.
-        asked: lowering, precision, io and routing; "auto" or None is as the graph has it.
+        source: a checkpoint, `default` for the model inside the package, or a bundle that `export_onnx` made.
+        folder: the bundle to make; its parents are made too.
+        spec: image shapes (profiles), target GPUs and options of the build. None, or one without profiles, takes one
+            image of 64 to 512 pixels a side, or the one shape of a bundle's graph. `spec.precision` is set by the
+            export.
+        backend: `tensorrt`, `rtx`, or `auto`: classic TensorRT where torch sees a GPU.
+        precision: what the restorer computes in: `fp32`, `fp16`, `bf16`, `int8` or `fp8`.
+        routing: `graph`, `split`, `experts` or `pinned:DEGRADATION`.
+        lowering: how experts are represented in the graph: `merged`, `low-rank`, or `auto` by routing and batch.
+        io: images as `float32` in [0, 1] or `uint8` in 0..255. For these three None means `fp32`, `graph` and
+            `float32`, and for a bundle what its graph has.
+        photographs: image files to compare on; None for the package's own, empty for no comparison.
+        calibration: how to quantise in 8 bits; None for the package's photographs.
+        clip_weights: local file of the CLIP weights that the checkpoint refers to.
+        overwrite: replace a bundle that exists.
+        on_step: called with a line of text as each step begins.
+        progress: shows the phases of a build.
+
+    Returns:
+        What `manifest.json` holds: the engines with their shapes, how they were built, the accuracy that was
+        measured.
 
     Raises:
-        ExportError: the folder is no bundle, or one of an engine.
-        ValueError: the graph is not what was asked, or does not take the profiles' shapes.
+        CheckpointError: the checkpoint cannot be read.
+        ValueError: options contradict each other, or the model or the bundle's graph does not allow them.
+        RuntimeUnavailableError: TensorRT, a GPU that it needs, or a package of the `export` extra is missing.
+        ExportError: the folder exists, the source is damaged, or a graph cannot be made in the precision.
+        BuildError: TensorRT cannot build the engine.
+        ParityError: graphs or engines do not restore what the source restores; nothing is left behind.
     """
-    manifest = read_bundle(bundle)
-    if manifest.runtime != OnnxRuntime.name:
-        raise ExportError(f"{bundle} holds an engine; name a checkpoint or a bundle of 'lorair-export onnx'")
-    graph = manifest.graphs[-1]
-    held = {
-        "lowering": manifest.lowering,
-        "precision": manifest.precision,
-        "io": graph.inputs[0].dtype,
-        "routing": f"{manifest.routing}:{manifest.pinned}" if manifest.pinned else manifest.routing,
-    }
-    for option, wanted in asked.items():
-        if wanted not in (None, "auto", held[option]):
-            raise ValueError(f"--{option} {wanted}: the graph in {bundle} is {held[option]}; leave the option out")
-    low, high = manifest.size_range
-    for profile in profiles:
-        shapes = (profile.min, profile.opt, profile.max)
-        within = all(low <= side <= high for shape in shapes for side in shape[2:])
-        as_fixed = all(graph.shape in (None, shape[2:]) and graph.fixed_batch in (None, shape[0]) for shape in shapes)
-        if not within or not as_fixed or profile.max[0] > manifest.max_batch:
-            fixed = f" ({graph.shape[0]}x{graph.shape[1]} alone)" if graph.shape else ""
-            batch = f"{graph.fixed_batch or f'up to {manifest.max_batch}'} images"
-            raise ValueError(
-                f"the graph in {bundle} takes {batch} of {low} to {high} pixels a side{fixed}; "
-                f"name shapes within that, or export it anew; got {profile}"
-            )
-    return manifest
+    request = GraphRequest(lowering, precision, routing, io)
+    job = prepare_trt(source, Path(folder), spec, request, backend, clip_weights, overwrite)
+    return job.run(photographs, calibration, on_step, progress)
 
 
-def sides_taken(profiles: Sequence[Profile]) -> tuple[int, int]:
-    """The smallest side of images that a profile takes and the largest that the largest does, whatever their aspect.
+@dataclass(frozen=True)
+class EngineExport:
+    """An export of engines whose options are checked and that has not begun.
 
-    A profile of one size takes that alone. ValueError where heights and widths of a range have no size in common.
+    `graph_spec` says what graphs to make of a checkpoint, None for a bundle's; `choices` are lines that say what
+    was chosen and why.
     """
-    *others, largest = sorted(profiles, key=lambda profile: profile.max[2] * profile.max[3])
-    fixed = largest.min[2:] == largest.max[2:]
-    low, high = sorted(largest.max[2:]) if fixed else (max(largest.min[2:]), min(largest.max[2:]))
-    if low > high:
-        raise ValueError(f"heights and widths of a profile must overlap, so that a square fits; got {largest}")
-    return min([low, *(side for profile in others for side in profile.min[2:])]), high
+
+    source: CheckpointSource | BundleSource
+    folder: Path
+    flavour: Flavour
+    spec: EngineSpec
+    graph_spec: GraphSpec | None
+    choices: tuple[str, ...]
+    overwrite: bool = False
+
+    def plan(self) -> ExportPlan:
+        """What `run` would write; the target of classic TensorRT is the GPU that is there then."""
+        self._check()
+        if isinstance(self.source, BundleSource):
+            plan = plan_from_bundle(self.source)
+        else:
+            assert self.graph_spec is not None
+            plan = plan_from_model(self.source.model, self.graph_spec)
+        targets = checked_targets(self.flavour, self.spec.compute_capabilities, self.spec.precision)
+        engine = engine_record(self.flavour, self.spec, targets)
+        return replace(plan, profiles=self.spec.profiles, engine=engine)
+
+    def run(
+        self,
+        photographs: Sequence[Path] | None = None,
+        calibration: Calibration | None = None,
+        on_step: Callable[[str], None] = ignore_step,
+        progress: Progress | None = None,
+    ) -> Manifest:
+        """Write the bundle, as `export_trt` describes it."""
+        if not self.flavour.compute_capabilities:
+            able_here(self.spec.precision)  # an error now, not after minutes of exporting
+        self._check()
+        with new_bundle(self.folder, self.overwrite) as folder:
+            manifest = self._graphs_in(folder, photographs, calibration, on_step)
+            on_step(f"building with TensorRT {self.flavour.version}")
+            manifest = add_engines(folder, manifest, self.flavour, self.spec, progress)
+            photographs = photographs_or_own(photographs)
+            if photographs and runs_here(manifest):
+                on_step("comparing the engine with its model")
+                manifest = compare_engines(folder, manifest, self.flavour, self.source.reference, photographs)
+        return manifest
+
+    def _check(self) -> None:
+        refuse_existing(self.folder, self.overwrite)
+        if isinstance(self.source, CheckpointSource) and self.graph_spec is not None:
+            check_form(self.source.model, self.graph_spec)
+        warn_of_small_window(self.source.local_window, sides_taken(self.spec.profiles)[1], self.folder)
+
+    def _graphs_in(
+        self,
+        folder: Path,
+        photographs: Sequence[Path] | None,
+        calibration: Calibration | None,
+        on_step: Callable[[str], None],
+    ) -> Manifest:
+        """Fill the folder with the graphs: exported from a checkpoint, or copied from a bundle."""
+        if isinstance(self.source, CheckpointSource):
+            assert self.graph_spec is not None
+            return write_graphs(self.source, folder, self.graph_spec, photographs, calibration, on_step)
+        on_step("copying the graph")
+        shutil.copytree(self.source.folder, folder, dirs_exist_ok=True)
+        return self.source.manifest
 
 
-def add_engine(folder: Path, flavour: Flavour, spec: EngineSpec, progress: Progress | None = None) -> Manifest:
-    """Build an engine of each graph into its bundle; from then on the bundle is the engines'.
-
-    Raises:
-        BuildError: see :func:`check_buildable` and :func:`engine_from_onnx`.
-        RuntimeUnavailableError: classic TensorRT without a GPU.
-    """
-    manifest = read_bundle(folder)
-    spec = replace(spec, precision=manifest.precision)
-    targets = checked_targets(flavour, spec.compute_capabilities, spec.precision) or able_here(manifest.precision)
-    began = perf_counter()
-    for graph in manifest.graphs:
-        check_buildable(folder / graph.file)
-    graphs = tuple(_built(folder, graph, manifest, flavour, spec, targets, progress) for graph in manifest.graphs)
-    manifest = replace(
-        manifest,
-        runtime=EngineRuntime.name,
-        graphs=graphs,
-        files={**manifest.files, **{graph.file: file_sha256(folder / graph.file) for graph in graphs}},
-        max_batch=max(profile.max[0] for profile in spec.profiles),
-        engine=replace(engine_record(flavour, spec, targets), build_s=round(perf_counter() - began, 1)),
-    )
-    write_manifest(folder, manifest)
-    return manifest
-
-
-def engine_record(flavour: Flavour, spec: EngineSpec, targets: Sequence[str]) -> EngineRecord:
-    """What a manifest says of engines that are still to be built."""
-    options = spec.options
-    return EngineRecord(
-        flavour=flavour.name,
-        version=flavour.version,
-        compute_capabilities=tuple(targets),
-        opt_level=spec.opt_level,
-        workspace_mib=spec.workspace_mib,
-        hw_compat=options.hw_compat,
-        version_compatible=options.version_compatible,
-        refit=options.refit,
-        strip_weights=options.strip_weights,
-        timing_cache=options.timing_cache and options.timing_cache.name,
-    )
-
-
-def _built(
+def prepare_trt(
+    source: str | Path,
     folder: Path,
-    graph: Graph,
-    manifest: Manifest,
-    flavour: Flavour,
-    spec: EngineSpec,
-    targets: Sequence[str],
-    progress: Progress | None,
-) -> Graph:
-    """Build one graph's engine beside it."""
-    profiles = profiles_for(graph, spec.profiles)
-    engine = engine_from_onnx(folder / graph.file, flavour, replace(spec, profiles=profiles), progress)
-    path = folder / engine_name(flavour, manifest.precision, targets, graph.name)
-    path.write_bytes(engine.plan)
-    return replace(
-        graph,
-        file=path.name,
-        source=graph.file,
-        inputs=bounded(graph.inputs, profiles),
-        outputs=bounded(graph.outputs, profiles),
-        size_range=sides_taken(profiles),
-        profiles=profiles,
-        activation_mib=tuple(round(size / 2**20, 1) for size in engine.activation_bytes),
+    spec: EngineSpec | None = None,
+    request: GraphRequest | None = None,
+    backend: Backend = "auto",
+    clip_weights: Path | None = None,
+    overwrite: bool = False,
+) -> EngineExport:
+    """Open the source and check all options against it and the installed TensorRT; see `export_trt`."""
+    request = request or GraphRequest()
+    opened = source_from(source, clip_weights)
+    manifest = opened.manifest if isinstance(opened, BundleSource) else None
+    spec = spec or EngineSpec()
+    spec = replace(
+        spec,
+        profiles=spec.profiles or default_profiles(manifest),
+        name=spec.name or f"lorair {Path(source).stem}",
+        precision=request.precision or (manifest.precision if manifest else "fp32"),
     )
-
-
-def bounded(tensors: Sequence[TensorSpec], profiles: Sequence[Profile]) -> tuple[TensorSpec, ...]:
-    """Inputs or outputs with a number for every free dimension that all profiles fix."""
-    shapes = [shape for profile in profiles for shape in (profile.min, profile.max)]
-    fixed = {axis: shapes[0][axis] for axis in range(4) if len({shape[axis] for shape in shapes}) == 1}
-
-    def sizes(shape: Sequence[int | str]) -> tuple[int | str, ...]:
-        return tuple(fixed.get(axis, size) if isinstance(size, str) else size for axis, size in enumerate(shape))
-
-    return tuple(replace(tensor, shape=sizes(tensor.shape)) for tensor in tensors)
-
-
-def profiles_for(graph: Graph, profiles: Sequence[Profile]) -> tuple[Profile, ...]:
-    """The image shapes of a graph's engine: those asked for, or for a router apart one range that holds them.
-
-    It reaches from the smallest side to ``ROUTED_SIDE``, so that an image can be routed whole and restored in tiles.
-    """
-    if graph.name != ROUTER:
-        return tuple(profiles)
-    low = graph.size_range[0]
-    high = max(ROUTED_SIDE, *(side for profile in profiles for side in profile.max[2:]))
-    opt, batch = profiles[0].opt, max(profile.max[0] for profile in profiles)
-    return (Profile((1, 3, low, low), (1, *opt[1:]), (batch, 3, high, high)),)
-
-
-def runs_here(manifest: Manifest) -> bool:
-    """Whether this machine has a GPU of a compute capability that the engine was built for."""
-    return torch.cuda.is_available() and takes_gpu(manifest.engine_record, gpu_capability())
-
-
-def check_engine(folder: Path, reference: Runtime, photographs: Sequence[Path]) -> Manifest:
-    """Compare a bundle's engine with the reference on this GPU and keep the record; ParityError where it misses."""
-    manifest = read_bundle(folder)
-    runtime = EngineRuntime.open(str(folder))
-    records = [
-        record
-        for size in manifest.graphs[-1].compared_sizes
-        for record in compare(reference, runtime, photographs, manifest.max_batch, manifest.pinned, size)
-    ]
-    check(records, manifest.precision, manifest.graphs[0].inputs[0].dtype)
-    manifest = replace(manifest, engine=replace(manifest.engine_record, parity=tuple(records)))
-    write_manifest(folder, manifest)
-    return manifest
-
-
-def engine_name(flavour: Flavour, precision: str, targets: Sequence[str], graph: str = MODEL) -> str:
-    """``model.fp32.rtx1.7.1.engine``, ``model.fp32.trt11.4.0.sm90.plan``: what a plan is bound to.
-
-    A TensorRT-RTX name tells its targets where they are not the portable ones.
-    """
-    version = ".".join(flavour.version.split(".")[:3])
-    numbers = "-".join(f"sm{target.replace('.', '')}" for target in targets)
-    if not flavour.compute_capabilities:
-        return f"{graph}.{precision}.trt{version}.{numbers}.plan"
-    middle = "" if tuple(targets) == PORTABLE else f".{numbers}"
-    return f"{graph}.{precision}.rtx{version}{middle}.engine"
-
-
-def able_here(precision: str) -> tuple[str]:
-    """The current GPU's compute capability; BuildError where it does not compute in the precision.
-
-    RuntimeUnavailableError where torch sees no GPU.
-    """
-    here = gpu_capability()
-    if not able([here], precision):
-        raise BuildError(f"this GPU, of compute capability {here}, {unable(precision)}")
-    return (here,)
-
-
-def gpu_capability() -> str:
-    """The compute capability of the current GPU, as ``"9.0"``; RuntimeUnavailableError where torch sees none."""
-    if not torch.cuda.is_available():
-        raise RuntimeUnavailableError(
-            "classic TensorRT builds for the NVIDIA GPU of this machine, and torch sees none; install a torch with "
-            "CUDA (lorair-export doctor), or use --backend rtx, which builds without a GPU"
-        )
-    major, minor = torch.cuda.get_device_capability()
-    return f"{major}.{minor}"
+    flavour = find_tensorrt(backend)
+    check_spec(flavour, spec)
+    sides_taken(spec.profiles)
+    if isinstance(opened, BundleSource):
+        check_graph(opened.folder, opened.manifest, spec.profiles, request)
+        graph_spec, choices = None, (f"lowering: {opened.manifest.lowering}, as in {source}",)
+    else:
+        graph_spec, choices = graph_spec_from_profiles(spec.profiles, request)
+    return EngineExport(opened, folder, flavour, spec, graph_spec, choices, overwrite)

@@ -1,4 +1,4 @@
-"""The precision of a bundle's restorers: quantised where it is 8 bits, and held to what was asked."""
+"""The precision of a bundle's restorers: quantised where it is 8 bits, and measured in all others."""
 
 import shutil
 from collections import defaultdict
@@ -50,7 +50,7 @@ def in_precision(folder: Path, manifest: Manifest, calibration: Calibration) -> 
     """Quantise a bundle's restorers where its precision is 8 bits, and measure the precision of every one.
 
     Returns:
-        The manifest with the files' new hashes and ``numerics``.
+        The manifest with the files' new hashes and `numerics`.
 
     Raises:
         ExportError: a graph cannot be quantised, does not pass ONNX's checker then, or is not in the precision.
@@ -72,7 +72,7 @@ def in_precision(folder: Path, manifest: Manifest, calibration: Calibration) -> 
 
 
 def bundle_in_8_bits(source: Path, target: Path, precision: str, calibration: Calibration) -> Manifest:
-    """Write the bundle ``target``, replacing it: the float32 graphs of ``source``, their restorers quantised.
+    """Write the bundle `target`, replacing it: the float32 graphs of `source`, their restorers quantised.
 
     The result is not compared with a checkpoint.
     """

@@ -32,7 +32,7 @@ CLIPPING = np.exp2(-np.arange(0, 4, 0.125))
 class Calibration:
     """How to quantise: on which photographs, None for the package's own; how many; which nodes stay float32.
 
-    Raises ValueError where the folder has no photographs, their number is below 1, or ``keep_fp32`` is no regular
+    Raises ValueError where the folder has no photographs, their number is below 1, or `keep_fp32` is no regular
     expression.
     """
 
@@ -64,7 +64,7 @@ class Calibration:
 
 @dataclass
 class Magnitudes:
-    """What a tensor's magnitudes were so far: the largest, and a histogram over ``CENTRES``."""
+    """What a tensor's magnitudes were so far: the largest, and a histogram over `CENTRES`."""
 
     largest: float = 0.0
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(CENTRES), np.int64))
@@ -100,7 +100,7 @@ def activation_scales(
 
 
 def calibration_images(calibration: Calibration, degradations: Sequence[str], size: tuple[int, int]) -> list[Tensor]:
-    """Images [1, 3, H, W] float32 in [0, 1], of ``size``, height and width.
+    """Images [1, 3, H, W] float32 in [0, 1], of `size`, height and width.
 
     Those of a folder are taken as they are, in turn. The package's photographs come clean and with each of the model's
     degradations that can be made synthetically.

@@ -23,7 +23,7 @@ from lorair_export.spec import Format
 if TYPE_CHECKING:
     import onnx
 
-# The first and last convolution meet the pixels themselves. What runs on the prior alone, one vector per image, costs
+# The first and last convolution meet the pixels themselves. What runs on the prior only, one vector per image, costs
 # next to no multiplications, yet steers every pixel.
 KEPT = r"^router/|/(intro|ending|prior_head|modulation)/"
 BLOCK = re.compile(r".*?/(?:blocks|downs|ups)/\d+(?=/)")
@@ -43,8 +43,8 @@ def quantised(
 ) -> Quantised:
     """Quantise a float32 graph's convolutions, all but those that must stay float32.
 
-    Those are what ``KEPT`` names, what ``keep`` names, and of the rest as many blocks as it takes for the graph to
-    restore the feeds within ``target_db`` of what it restored, the block first that does most harm by itself.
+    Those are what `KEPT` names, what `keep` names, and of the rest as many blocks as it takes for the graph to
+    restore the feeds within `target_db` of what it restored, the block first that does most harm by itself.
 
     Args:
         model: stays as it is; its first output is the restored images.
@@ -83,7 +83,7 @@ def quantised(
                 break
         else:
             raise ExportError(
-                f"8 bits in any part of the graph leave {result.psnr_db:.1f} dB, and {target_db:g} are asked; "
+                f"8 bits in any part of the graph leave {result.psnr_db:.1f} dB, and {target_db:g} dB are required; "
                 "calibrate on photographs of the kind to be restored (--calib-data), or choose another --precision"
             )
     return result
@@ -106,7 +106,7 @@ def with_quantisers(
 ) -> "onnx.ModelProto":
     """A copy in which the convolutions of those node names take 8-bit inputs.
 
-    Convolutions of one tensor share its quantiser. ``scales`` is by tensor name.
+    Convolutions of one tensor share its quantiser. `scales` is by tensor name.
     """
     onnx = require("onnx")
     copy = onnx.ModelProto()

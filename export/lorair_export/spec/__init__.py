@@ -3,6 +3,7 @@
 from lorair_export.spec.graph_spec import IMAGE_TYPES, OPSETS, GraphSpec
 from lorair_export.spec.lowering import Lowering, chosen_lowering
 from lorair_export.spec.precision import PRECISIONS, Format, able, chosen_opset, unable
+from lorair_export.spec.request import GraphRequest, spec_from_request
 from lorair_export.spec.routing_form import MODEL, ROUTER, RoutingForm, expert_graph, graph_names, routing_from
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "PRECISIONS",
     "ROUTER",
     "Format",
+    "GraphRequest",
     "GraphSpec",
     "Lowering",
     "RoutingForm",
@@ -21,5 +23,6 @@ __all__ = [
     "expert_graph",
     "graph_names",
     "routing_from",
+    "spec_from_request",
     "unable",
 ]

@@ -21,9 +21,9 @@ class Lowering(StrEnum):
 def chosen_lowering(
     choice: str, max_batch: int, routing: RoutingForm = RoutingForm.GRAPH, precision: str = "fp32"
 ) -> tuple[Lowering, str]:
-    """The lowering of that name, or for ``auto`` the one that suits routing and batch, and the reason in words."""
+    """The lowering of that name, or for `auto` the one that suits routing and batch, and the reason in words."""
     if choice != "auto":
-        return Lowering(choice), "as asked"
+        return Lowering(choice), "as requested"
     if routing in (RoutingForm.EXPERTS, RoutingForm.PINNED):
         return Lowering.PLAIN, f"weights are merged at export, the expert of each graph is known (--routing {routing})"
     if PRECISIONS[precision].eight_bit:

@@ -42,8 +42,8 @@ class Format:
 class Precision:
     """What the restorer is traced in, the format its convolutions are quantised to, and what that needs.
 
-    ``least_share`` is the share of its convolutions' multiplications that must take the precision: in 8 bits some
-    stay float32, else all take it. ``least_capability`` is of an NVIDIA GPU.
+    `least_share` is the share of its convolutions' multiplications that must take the precision: in 8 bits some
+    stay float32, else all take it. `least_capability` is of an NVIDIA GPU.
     """
 
     dtype: torch.dtype = torch.float32
@@ -65,7 +65,7 @@ PRECISIONS = {
 
 
 def chosen_opset(choice: int | None, precision: str) -> tuple[int, str]:
-    """The operator set asked for, else the usual one; and where the precision needs a later one, why it was raised."""
+    """The chosen operator set, else the usual one; and where the precision needs a later one, why it was raised."""
     least = PRECISIONS[precision].least_opset
     if choice is None and least > OPSET:
         return least, f"raised from {OPSET}, as it is the first that has {precision} convolutions"
@@ -73,13 +73,13 @@ def chosen_opset(choice: int | None, precision: str) -> tuple[int, str]:
 
 
 def able(capabilities: Sequence[str], precision: str) -> tuple[str, ...]:
-    """Those of the compute capabilities, as ``"8.6"``, whose GPUs compute in the precision."""
+    """Those of the compute capabilities, as `"8.6"`, whose GPUs compute in the precision."""
     least = _version(PRECISIONS[precision].least_capability)
     return tuple(capability for capability in capabilities if _version(capability) >= least)
 
 
 def unable(precision: str) -> str:
-    """What is to be said of a GPU that does not compute in the precision."""
+    """The end of a sentence about a GPU that does not compute in the precision."""
     least = PRECISIONS[precision].least_capability
     return f"does not compute in {precision}, which takes {least} or above; choose another --precision"
 

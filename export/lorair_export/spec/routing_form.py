@@ -8,7 +8,11 @@ MODEL, ROUTER, RESTORER = "model", "router", "restorer"
 
 
 class RoutingForm(StrEnum):
-    """In the one graph; in a graph apart; apart, choosing among graphs of one expert each; or at export, for good."""
+    """Where the routing decision is taken.
+
+    `graph`: in the one graph. `split`: in a graph of its own. `experts`: likewise, and it chooses among graphs of
+    one expert each. `pinned`: at export, for one degradation.
+    """
 
     GRAPH = "graph"
     SPLIT = "split"
@@ -17,7 +21,7 @@ class RoutingForm(StrEnum):
 
 
 def routing_from(text: str) -> tuple[RoutingForm, str | None]:
-    """``graph``, ``split``, ``experts`` or ``pinned:NAME`` -> the form and the degradation that it is pinned to."""
+    """`graph`, `split`, `experts` or `pinned:NAME` -> the form and the degradation that it is pinned to."""
     form, colon, name = text.partition(":")
     if form not in list(RoutingForm) or (form == RoutingForm.PINNED) != bool(name) or (colon and not name):
         raise ValueError(f"--routing is graph, split, experts or pinned:NAME, NAME a degradation; got {text!r}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from lorair_export.bundle import Profile
 from lorair_export.errors import BuildError
@@ -25,17 +25,13 @@ class EngineSpec:
     `options` are those that a flavour may reject.
     """
 
-    profiles: tuple[Profile, ...]
+    profiles: tuple[Profile, ...] = ()
     compute_capabilities: tuple[str, ...] = ()
     opt_level: int | None = None
     workspace_mib: int | None = None
     name: str = ""
     precision: str = "fp32"
     options: EngineOptions = field(default_factory=EngineOptions)
-
-    def facts(self) -> dict[str, Any]:
-        """The options of the build as a manifest and a dry run record them."""
-        return {"opt_level": self.opt_level, "workspace_mib": self.workspace_mib, **self.options.facts()}
 
 
 def check_spec(flavour: Flavour, spec: EngineSpec) -> None:

@@ -1,9 +1,9 @@
 """Options of a build that not every TensorRT takes: compatibility, refitting, the timing cache."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -32,10 +32,6 @@ class EngineOptions:
     refit: bool = False
     strip_weights: bool = False
     timing_cache: Path | None = None
-
-    def facts(self) -> dict[str, Any]:
-        """The options as a manifest and a dry run record them."""
-        return {**asdict(self), "timing_cache": self.timing_cache and self.timing_cache.name}
 
 
 def check_options(options: EngineOptions, flavour: Flavour, targets: Sequence[str], precision: str) -> None:

@@ -25,7 +25,7 @@ RIGHT = ParityRecord(("a.jpg",), 64, 64, psnr_db=80.0, max_levels=0.1, gates_dif
 
 
 class FakeRuntime:
-    """Gives the images back, ``error`` brighter, and remembers their shapes."""
+    """Gives the images back, `error` brighter, and remembers their shapes."""
 
     name = "fake"
     degradations = ("rain", "haze")

@@ -6,18 +6,14 @@ import sys
 import pytest
 from lorair_export.bundle import parity, read_bundle
 from lorair_export.bundle.parity import Tolerance
-from lorair_export.pipeline import onnx as bundle
 
 from lorair.photographs import examples
 
 
 @pytest.fixture
-def export(merged, monkeypatch, tmp_path, run_command):
+def export(merged, graph_of_merged, monkeypatch, tmp_path, run_command):
     """Run the command in an empty folder; the graph is the one that the session has exported already."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        bundle, "onnx_from_model", lambda model, path, spec, name: shutil.copy(merged.folder / "model.onnx", path)
-    )
 
     def run(*options, ckpt=merged.checkpoint):
         return run_command("lorair-export", "onnx", "--ckpt", ckpt, "-o", "out", "--max-size", "160", *options)
@@ -29,7 +25,7 @@ def test_a_bundle_that_passes(export, tmp_path, capsys):
     assert export() == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["manifest.json", "model.onnx"]
     said = capsys.readouterr().err
-    for words in ("lowering: merged", "wrote out/model.onnx", "parity: 1", "160x160", "next: lorair restore"):
+    for words in ("lowering: merged", "wrote out/model.onnx", "accuracy: 1", "160x160", "next: lorair restore"):
         assert words in said
 
 
@@ -41,7 +37,7 @@ def test_quiet_is_quiet(export, capsys):
 
 def test_unchecked_says_so(export, capsys):
     assert export("--no-check") == 0
-    assert "parity: not checked" in capsys.readouterr().err
+    assert "accuracy: not checked" in capsys.readouterr().err
 
 
 def test_own_photographs(export, tmp_path):

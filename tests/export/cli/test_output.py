@@ -1,27 +1,25 @@
 """`--dry-run`, `--json`, `--log-file` and `--quiet` of the commands that write bundles."""
 
-import json
 import logging
-import shutil
 import warnings
+from pathlib import Path
 
 import onnx
 import pytest
+from lorair_export.bundle import file_sha256, manifest
+from lorair_export.cli.exported import Exported
 from lorair_export.cli.output import opened_output
-from lorair_export.pipeline import onnx as bundle
-from lorair_export.pipeline.dry_run import weight_bytes
+from lorair_export.pipeline import ExportPlan, sources
+from lorair_export.pipeline.plan import weight_bytes
 from lorair_export.spec import GraphSpec, Lowering
 from lorair_export.spec.routing_form import RoutingForm
 from onnx.numpy_helper import to_array
 
 
 @pytest.fixture
-def command(merged, monkeypatch, tmp_path, run_command):
+def command(merged, graph_of_merged, monkeypatch, tmp_path, run_command):
     """Run a command in an empty folder; the graph is the one that the session has exported already."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        bundle, "onnx_from_model", lambda model, path, spec, name: shutil.copy(merged.folder / "model.onnx", path)
-    )
 
     def run(verb, *options, ckpt=merged.checkpoint):
         return run_command("lorair-export", verb, "--ckpt", ckpt, "-o", "out", *options)
@@ -29,16 +27,17 @@ def command(merged, monkeypatch, tmp_path, run_command):
     return run
 
 
-def test_a_dry_run_tells_and_writes_nothing(command, tmp_path, capsys):
+def test_a_dry_run_prints_the_plan_and_writes_nothing(command, tmp_path, capsys, read_json):
     assert command("onnx", "--dry-run", "--max-batch", "4", "--min-size", "32", "--max-size", "64") == 0
     told = capsys.readouterr().err
     assert "lowering: low-rank" in told and "up to 4 of 32 to 64 pixels a side" in told
-    assert "weights_mib: about 0." in told and "averages over" not in told
+    assert "weights: about 0." in told and "averages over" not in told
     assert command("onnx", "--dry-run", "--tile", "32") == 0
     assert "averages over 48 pixels, images here have at most 32" in capsys.readouterr().err
     assert command("trt", "--dry-run", "--backend", "rtx", "--opt-shape", "1x3x64x96", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["compute_capabilities"] == ["8.6", "8.9", "12.0"] and told["images"] == "up to 1 of 64x96"
+    told = read_json(ExportPlan, capsys.readouterr().out)
+    assert told["engine"]["compute_capabilities"] == ["8.6", "8.9", "12.0"]
+    assert (told["max_batch"], told["shape"], told["graphs"]) == (1, [64, 96], ["model"])
     assert told["largest_tensor_mib"] == round(2 * 16 * 64 * 96 * 4 / 2**20, 1)  # twice the width of the test model
     assert list(tmp_path.iterdir()) == []
 
@@ -48,6 +47,34 @@ def test_a_dry_run_from_a_bundle(command, merged, capsys):
     assert "1x3x64x64 .. 1x3x64x64 .. 1x3x64x64" in capsys.readouterr().err
     assert command("trt", "--dry-run", "--backend", "rtx", "--clip-weights", "clip.pt", ckpt=merged.folder) == 2
     assert "--clip-weights goes with a checkpoint" in capsys.readouterr().err
+
+
+def test_a_bundle_is_read_and_hashed_once(command, merged, monkeypatch):
+    hashed: list[Path] = []
+
+    def sha256(path: Path) -> str:
+        hashed.append(path)
+        return file_sha256(path)
+
+    monkeypatch.setattr(manifest, "file_sha256", sha256)
+    assert command("trt", "--dry-run", "--backend", "rtx", ckpt=merged.folder) == 2  # 512 pixels are too many
+    assert hashed == [merged.folder / "model.onnx"]
+    assert command("trt", "--dry-run", "--backend", "rtx", "--imgsz", "64", ckpt=merged.folder) == 0
+    assert hashed == [merged.folder / "model.onnx"] * 2
+
+
+def test_a_checkpoint_is_loaded_once(command, merged, monkeypatch, tmp_path):
+    loaded: list[str] = []
+
+    def load(path, device, clip_weights):
+        loaded.append(str(path))
+        return merged.model
+
+    monkeypatch.setattr(sources, "load", load)
+    for options in (("onnx", "--dry-run"), ("onnx", "--max-size", "160"), ("trt", "--dry-run", "--backend", "rtx")):
+        assert command(*options, "--overwrite") == 0
+        assert loaded == [str(merged.checkpoint)]
+        loaded.clear()
 
 
 def test_a_dry_run_refuses_what_the_export_refuses(command, tmp_path):
@@ -75,10 +102,10 @@ def test_foretold_weights_in_8_bits(form_of, precision):
     assert weight_bytes(exported.model, spec) == pytest.approx(held, rel=0.2)
 
 
-def test_json_tells_what_was_written(command, merged, tmp_path, capsys):
+def test_json_says_what_was_written(command, merged, tmp_path, capsys, read_json):
     assert command("onnx", "--no-check", "--quiet", "--json", "--max-size", "160") == 0
     printed = capsys.readouterr()
-    told = json.loads(printed.out)
+    told = read_json(Exported, printed.out)
     assert printed.err == "" and told["manifest"]["files"] == merged.manifest.files
     assert told["bytes"] == {"out/model.onnx": (tmp_path / "out" / "model.onnx").stat().st_size}
 

@@ -1,9 +1,9 @@
 """`lorair-export verify`: what is compared, what is printed, and 6 where it differs."""
 
-import json
 from dataclasses import replace
 
 import pytest
+from lorair_export import Verification
 
 from lorair.checkpoints import read_checkpoint, write_checkpoint
 
@@ -16,10 +16,10 @@ def verify(merged, run_command):
     return run
 
 
-def test_a_bundle_restores_what_its_model_restores(verify, capsys, tmp_path):
+def test_a_bundle_restores_what_its_model_restores(verify, capsys, tmp_path, read_json):
     assert verify("--json", "--log-file", str(tmp_path / "log.txt")) == 0
     printed = capsys.readouterr()
-    told = json.loads(printed.out)
+    told = read_json(Verification, printed.out)
     assert (told["runtime"], told["precision"], told["tolerance"]["psnr_db"]) == ("onnx", "fp32", 80)
     assert min(record["psnr_db"] for record in told["records"]) > 80 and len(told["records"]) >= 3
     assert "restores what" in printed.err and "restores what" in (tmp_path / "log.txt").read_text()

@@ -3,13 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from lorair_export.graph.low_rank import LowRankConv2d, cheaper_branch, delta_branch, factor_branch
 from lorair_export.graph.lowering import (
     RESTORERS,
-    LowRankConv2d,
     StaticAttention,
-    cheaper_branch,
-    delta_branch,
-    factor_branch,
     lowered_restorer,
 )
 from lorair_export.graph.plain import plain_restorer

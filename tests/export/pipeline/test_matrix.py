@@ -9,7 +9,8 @@ import onnx
 import pytest
 from lorair_export.bundle import TOLERANCES, Profile, compare, read_bundle
 from lorair_export.errors import BuildError
-from lorair_export.pipeline.trt import ROUTED_SIDE, add_engine
+from lorair_export.pipeline.engines import add_engines
+from lorair_export.pipeline.shapes import ROUTED_SIDE
 from lorair_export.runtimes.onnxruntime import OnnxRuntime
 from lorair_export.spec import GraphSpec, Lowering
 from lorair_export.spec.precision import PRECISIONS
@@ -33,9 +34,15 @@ CELLS = [
     for (lowering, name), precision in product(lowerings.items(), PRECISIONS)
     if not (precision in EIGHT_BIT and lowering is Lowering.MERGED)
 ]
+# Each form and each precision at least once, those that have paths of their own together; the others in the full run.
+FAST = (
+    *((name, "fp32") for name in ("merged", "low-rank", "split", "experts", "pinned")),
+    *(("merged", "fp16"), ("low-rank", "bf16"), ("low-rank", "int8"), ("experts", "int8"), ("pinned", "fp8")),
+)
+MARKED = [pytest.param(*cell, marks=() if cell in FAST else pytest.mark.full) for cell in CELLS]
 
 
-@pytest.mark.parametrize(("form", "precision"), CELLS)
+@pytest.mark.parametrize(("form", "precision"), MARKED)
 def test_restores_in_its_precision(form_of, form, precision):
     """Against torch in float32, on photographs that nothing was calibrated on, by bundles read back."""
     exported = form_of(form, precision)
@@ -51,9 +58,11 @@ def test_restores_in_its_precision(form_of, form, precision):
     assert all(low <= record.psnr_db < high and record.gates_difference < 1e-4 for record in records)
 
 
-@pytest.mark.parametrize(("form", "precision"), CELLS)
+@pytest.mark.parametrize(("form", "precision"), MARKED)
 def test_graphs_pass_the_checker_under_names_that_people_read(form_of, form, precision):
+    """And each was traced once at most, a router that another form has too not again."""
     exported = form_of(form, precision)
+    assert 0 < exported.traces <= len(exported.manifest.graphs)
     borders = {
         "model": ({"image"}, {"restored"} if form == "pinned" else {"restored", "gates"}),
         "router": ({"image"}, {"gates", "prior"}),
@@ -71,14 +80,14 @@ def test_graphs_pass_the_checker_under_names_that_people_read(form_of, form, pre
         assert all(re.fullmatch(r"(router|restorer)/[\w/]+", node.name) for node in graph.node)
 
 
-@pytest.mark.parametrize(("form", "precision"), CELLS)
+@pytest.mark.parametrize(("form", "precision"), MARKED)
 def test_builds(rtx, form_of, form, precision, tmp_path):
     exported = form_of(form, precision)
     folder = shutil.copytree(exported.folder, tmp_path / "bundle")
     batch, shape = exported.manifest.max_batch, exported.manifest.graphs[-1].shape
     fixed = (exported.manifest.graphs[-1].fixed_batch or 1, 3, 48, 64)
     profile = Profile(fixed, fixed, fixed) if shape else Profile((1, 3, 48, 48), (1, 3, 64, 64), (batch, 3, 96, 160))
-    add_engine(folder, rtx, EngineSpec((profile,)))
+    add_engines(folder, exported.manifest, rtx, EngineSpec((profile,)))
     manifest = read_bundle(folder)
     assert manifest.engine.compute_capabilities == (*(["8.6"] if precision != "fp8" else []), "8.9", "12.0")
     assert [graph.name for graph in manifest.graphs] == [graph.name for graph in exported.manifest.graphs]

@@ -3,7 +3,6 @@
 import errno
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -24,12 +23,9 @@ MOMENTS = {
 
 
 @pytest.fixture
-def export(merged, monkeypatch, tmp_path, run_command):
+def export(merged, graph_of_merged, monkeypatch, tmp_path, run_command):
     """Run `lorair-export onnx` in an empty folder; the graph is the one that the session has exported already."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        bundle, "onnx_from_model", lambda model, path, spec, name: shutil.copy(merged.folder / "model.onnx", path)
-    )
 
     def run(*options: str, output: str = "out") -> int:
         words = ("--ckpt", merged.checkpoint, "-o", output, "--max-size", "160", *options)

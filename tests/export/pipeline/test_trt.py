@@ -1,4 +1,3 @@
-import json
 import shutil
 from functools import partial
 from types import ModuleType, SimpleNamespace
@@ -6,11 +5,13 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import torch
 from lorair_export.bundle import Graph, Manifest, Profile, TensorSpec, file_sha256, read_bundle, write_manifest
-from lorair_export.cli.trt import fixed_shapes_of, profiles_from, shape_from
-from lorair_export.pipeline.trt import add_engine, bounded, engine_name, graph_for, sides_taken
+from lorair_export.cli.shapes import profiles_from, shape_from
+from lorair_export.pipeline import DEFAULT_PROFILE, ExportPlan
+from lorair_export.pipeline.engines import add_engines, engine_name
+from lorair_export.pipeline.shapes import bounded, default_profiles, graph_spec_from_profiles, sides_taken
 from lorair_export.runtimes.onnxruntime import OnnxRuntime
 from lorair_export.runtimes.tensorrt import EngineRuntime
-from lorair_export.spec import Lowering
+from lorair_export.spec import GraphRequest, Lowering
 from lorair_export.tensorrt.builder import EngineSpec
 from lorair_export.tensorrt.flavour import Flavour
 
@@ -34,16 +35,18 @@ def test_names_tell_what_a_plan_is_bound_to() -> None:
 
 
 def test_graph_holds_every_profile() -> None:
-    spec, reason = graph_for([SMALL], "auto", "fp32")
+    spec, _ = graph_spec_from_profiles([SMALL], GraphRequest())
     assert (spec.lowering, spec.max_batch, spec.min_size, spec.max_size) == (Lowering.MERGED, 1, 48, 160)
     larger = Profile((1, 3, 32, 64), (2, 3, 64, 64), (4, 3, 64, 64))
-    spec, reason = graph_for([SMALL, larger], "auto", "fp32")
+    spec, reasons = graph_spec_from_profiles([SMALL, larger], GraphRequest())
     assert (spec.lowering, spec.max_batch, spec.min_size, spec.max_size) == (Lowering.LOW_RANK, 4, 32, 160)
-    assert "4 images" in reason
+    assert "4 images" in reasons[0]
 
 
 def test_profiles_of_one_shape_make_a_graph_of_that_shape() -> None:
-    spec, _ = graph_for([Profile(*[(3, 3, 64, 96)] * 3)], "auto", "fp32", "pinned:rain", "uint8")
+    spec, _ = graph_spec_from_profiles(
+        [Profile(*[(3, 3, 64, 96)] * 3)], GraphRequest(routing="pinned:rain", io="uint8")
+    )
     assert (spec.shape, spec.fixed_batch, spec.max_batch) == ((64, 96), True, 3)
     assert (spec.lowering, spec.pinned, spec.io) == (Lowering.PLAIN, "rain", "uint8")
 
@@ -68,7 +71,9 @@ def test_shapes_of_the_command_line() -> None:
     assert shape_from("1x3x256X384") == (1, 3, 256, 384)
     assert profiles_from([], ["1x3x64x64"], []) == (Profile(*[(1, 3, 64, 64)] * 3),)
     assert profiles_from(["1x3x48x48"], ["1x3x64x64"], ["1x3x96x160"]) == (SMALL,)
-    assert profiles_from([], [], [])[0].max == (1, 3, 512, 512)
+    assert profiles_from() == () and DEFAULT_PROFILE.max == (1, 3, 512, 512)
+    assert profiles_from(batch=4) == (Profile((4, 3, 64, 64), (4, 3, 256, 256), (4, 3, 512, 512)),)
+    assert profiles_from(shape=(48, 64)) == (Profile(*[(1, 3, 48, 64)] * 3),)
     with pytest.raises(ValueError, match="got 1, 2 and 1"):
         profiles_from(["1x3x32x32"] * 2, ["1x3x64x64"], [])
     for wrong in ("3x64x64", "1x4x64x64", "1x3x64x-1", "image:1x3x8x8"):
@@ -78,7 +83,7 @@ def test_shapes_of_the_command_line() -> None:
 
 def test_an_engine_lies_beside_its_graph(rtx, merged, tmp_path) -> None:
     folder = shutil.copytree(merged.folder, tmp_path / "bundle")
-    add_engine(folder, rtx, EngineSpec((SMALL,)))
+    add_engines(folder, merged.manifest, rtx, EngineSpec((SMALL,)))
     manifest = read_bundle(folder)
     (graph,) = manifest.graphs
     assert (manifest.runtime, graph.file) == ("tensorrt", engine_name(rtx, "fp32", ("8.6", "8.9", "12.0")))
@@ -98,7 +103,9 @@ def run(run_command):
     return partial(run_command, "lorair-export", "trt")
 
 
-def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, run, tmp_path, capsys) -> None:
+def test_command_writes_a_bundle_and_its_summary(
+    rtx, graph_of_merged, export_checkpoint, run, tmp_path, capsys
+) -> None:
     target = tmp_path / "bundle"
     shapes = ["--min-shape", "1x3x48x48", "--opt-shape", "1x3x64x64", "--max-shape", "1x3x96x96"]
     code = run("--ckpt", str(export_checkpoint), "-o", str(target), "--backend", "rtx", *shapes)
@@ -107,7 +114,7 @@ def test_command_writes_a_bundle_and_says_what_is_in_it(rtx, export_checkpoint, 
     manifest = read_bundle(target)
     assert manifest.engine.flavour == "rtx" and len(manifest.parity) > 0
     assert str(target / manifest.graphs[0].file) in told and "8.6, 8.9, 12.0" in told
-    assert "parity of the graph: " in told and "parity of the engine: not checked" in told
+    assert "accuracy of the graph: " in told and "accuracy of the engine: not checked" in told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle"]
 
 
@@ -132,10 +139,12 @@ def test_refused_before_anything_is_done(rtx, export_checkpoint, run, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_tells_targets_of_the_precision_and_options(rtx, export_checkpoint, run, tmp_path, capsys) -> None:
+def test_a_dry_run_has_targets_of_the_precision_and_options(
+    rtx, export_checkpoint, run, tmp_path, capsys, read_json
+) -> None:
     options = ["--backend", "rtx", "--precision", "fp8", "--version-compatible", "--dry-run", "--json"]
     assert run("--ckpt", str(export_checkpoint), "-o", str(tmp_path / "bundle"), *options) == 0
-    told = json.loads(capsys.readouterr().out)
+    told = read_json(ExportPlan, capsys.readouterr().out)["engine"]
     assert told["compute_capabilities"] == ["8.9", "12.0"]
     assert (told["version_compatible"], told["refit"], told["hw_compat"]) == (True, False, "none")
 
@@ -163,10 +172,10 @@ def test_a_bundle_s_precision_rules_targets_out_at_once(rtx, run, tmp_path, caps
     assert "8.6 does not compute in fp8" in capsys.readouterr().err
 
 
-def test_command_builds_both_graphs_of_a_fixed_size(rtx, top1_checkpoint, run, tmp_path, capsys) -> None:
+def test_command_builds_both_graphs_of_a_fixed_size(rtx, brief_models, run, tmp_path, capsys) -> None:
     target = tmp_path / "bundle"
     options = ["--routing", "split", "--imgsz", "48,64", "--batch", "2", "--no-check"]
-    assert run("--ckpt", str(top1_checkpoint), "-o", str(target), "--backend", "rtx", *options) == 0
+    assert run("--ckpt", str(brief_models[1][1]), "-o", str(target), "--backend", "rtx", *options) == 0
     router, restorer = read_bundle(target).graphs
     told = capsys.readouterr().err
     assert f"wrote {target / router.file}" in told and f"wrote {target / restorer.file}" in told
@@ -192,7 +201,7 @@ def test_command_builds_from_the_bundle_of_a_graph(rtx, low_rank, run, tmp_path,
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--opt-shape", "1x3x8x8"], "name shapes within that"),
+        (["--opt-shape", "1x3x256x256"], "name shapes within that"),
         (["--opt-shape", "64x3x64x64"], "name shapes within that"),
         (["--opt-shape", "1x3x64x64", "--precision", "fp16"], "--precision fp16"),
         (["--opt-shape", "1x3x64x64", "--routing", "split"], "--routing split"),
@@ -206,5 +215,5 @@ def test_graph_must_hold_what_is_asked(rtx, merged, run, tmp_path, capsys, optio
 
 
 def test_a_bundle_of_one_shape_names_it(form_of, merged) -> None:
-    assert fixed_shapes_of(str(form_of("tiles").folder)) == ["3x3x48x64"]
-    assert fixed_shapes_of(str(merged.folder)) == fixed_shapes_of("default") == []
+    assert default_profiles(form_of("tiles").manifest) == (Profile(*[(3, 3, 48, 64)] * 3),)
+    assert default_profiles(merged.manifest) == default_profiles(None) == (DEFAULT_PROFILE,)

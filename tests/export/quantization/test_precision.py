@@ -11,7 +11,8 @@ import pytest
 import torch
 from lorair_export.bundle import Profile
 from lorair_export.bundle.parity import psnr_db
-from lorair_export.cli.precision import calibration_from, precision_lines
+from lorair_export.cli.exported import precision_lines
+from lorair_export.cli.precision import calibration_from
 from lorair_export.errors import BuildError, ExportError
 from lorair_export.graph import session as graph_session
 from lorair_export.graph.audit import checked_shares, convolution_types, multiplication_shares
@@ -251,7 +252,7 @@ def test_large_weights_lie_beside_the_graph(rtx, form_of, monkeypatch, tmp_path)
 
 def test_a_network_read_in_another_precision_is_refused(tmp_path):
     """A parser that reads every convolution as float32 must not pass."""
-    kinds = SimpleNamespace(CONVOLUTION=0, DEQUANTIZE=1)
+    kinds = SimpleNamespace(__members__={"CONVOLUTION": 0, "DEQUANTIZE": 1})
     tensor = SimpleNamespace(name="x", dtype=SimpleNamespace(name="FLOAT"))
     layer = SimpleNamespace(type=0, get_input=lambda index: tensor)
     network = SimpleNamespace(num_layers=2, get_layer=lambda index: layer)

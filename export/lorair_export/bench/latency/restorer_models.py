@@ -15,7 +15,7 @@ from lorair_export.bench.latency.cases import Case
 from lorair_export.bench.random_restorer import random_restorer
 from lorair_export.bundle import file_sha256, read_bundle
 from lorair_export.errors import ExportError
-from lorair_export.pipeline import bundle_from_checkpoint
+from lorair_export.pipeline import export_onnx
 from lorair_export.quantization import Calibration, bundle_in_8_bits
 from lorair_export.spec import GraphSpec, Lowering, RoutingForm, chosen_lowering
 
@@ -69,7 +69,7 @@ def prepared(
         forms = {name: form for name, form in forms.items() if "{int8}" not in form}
     asked = "".join(forms.values())
     if ("{bundle}" in asked or "{int8}" in asked) and not fits(bundle, weights, spec):
-        bundle_from_checkpoint(weights, bundle, spec, [], overwrite=True, on_step=on_step)
+        export_onnx(weights, bundle, spec, photographs=[], overwrite=True, on_step=on_step)
     if "{int8}" in asked and not fits(int8, weights, spec):
         on_step("quantising")
         bundle_in_8_bits(bundle, int8, "int8", Calibration(size=CALIBRATED_ON))
