@@ -93,8 +93,8 @@ def test_one_call_trains_photographs_and_resumes(
     [
         ({"preset": "huge"}, "unknown preset 'huge'; choose one of lorair-64, tiny"),
         ({"recipe": "slow"}, "unknown recipe 'slow'; choose one of published, tiny"),
-        ({"start": "a.pt", "clip": "ViT-B-32/openai"}, "--clip is what the router stage starts from"),
-        ({"stages": ("finetune",), "clip": "ViT-B-32/openai"}, "--clip is what the router stage starts from"),
+        ({"start": "a.pt", "clip": "ViT-B-32/openai"}, "--clip applies to the router stage"),
+        ({"stages": ("finetune",), "clip": "ViT-B-32/openai"}, "--clip applies to the router stage"),
     ],
 )
 def test_wrong_arguments_are_rejected(photographs, tmp_path: Path, arguments, message) -> None:
