@@ -88,6 +88,7 @@ class Tower(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         patches = self.conv1(pixels).flatten(2).transpose(1, 2)
-        token = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        # Not len(patches), which a traced graph would keep as a constant.
+        token = self.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
         x = self.ln_pre(torch.cat([token, patches], dim=1) + self.positional_embedding.to(patches.dtype))
         return self.ln_post(self.transformer(x)) @ self.proj
