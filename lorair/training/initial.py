@@ -1,7 +1,5 @@
 """What a stage starts from: the stage before it, a checkpoint, or random weights."""
 
-from typing import cast
-
 import torch
 from torch import nn
 
@@ -51,7 +49,7 @@ def initial_model(config: ModelConfig, before: Checkpoint | None) -> LoRAIR:
         return model_of(before)
     model = LoRAIR(config)
     if before is None:
-        weight_by_frequency(cast(nn.Conv2d, model.router.tower.conv1))
+        weight_by_frequency(model.router.tower.conv1)
     else:
         model.router.tower.load_state_dict(model_of(before).router.tower.state_dict())
     return model
