@@ -4,7 +4,8 @@ python examples/quality.py PHOTOS [--model CHECKPOINT] [--limit 48] [--json FILE
 
 PHOTOS holds the photographs that `lorair/weights/photographs.tsv` marks `val`, of packages that were never trained on.
 The degradations are those of quality_recipes.py, apart from training's. PSNR in dB over the middle 256 pixels; `worse`
-is the share of images whose PSNR fell by more than 0.1 and by more than 1 dB, routed.
+is the share of images whose PSNR fell by more than 0.1 and by more than 1 dB, routed. At the middle severity the image
+is also restored without its first 8 rows and columns, and the two results compared where they overlap.
 """
 
 import argparse
@@ -24,15 +25,20 @@ from torch import Tensor
 
 import lorair
 from lorair.images import psnr, read_image
+from lorair.model import Routing
 
 SEVERITIES = ("mild", "middle", "strong")
-SIDE = 256
+SIDE, SHIFT = 256, 8
 REDUCED = 384  # the short side of a photograph before the crop
 
 
 @dataclass(frozen=True)
 class Measured:
-    """An image's PSNR as it came, restored by the router and with its degradation named, and what the router saw."""
+    """An image's PSNR as it came, restored by the router and with its degradation named, and what the router saw.
+
+    `shifted` is the PSNR in dB between what is restored of the image and of the image without its first rows and
+    columns, `same` whether the router saw the same in both; None where that was not measured.
+    """
 
     photograph: str
     kind: str
@@ -41,6 +47,8 @@ class Measured:
     routed: float
     named: float | None
     seen: str
+    shifted: float | None = None
+    same: bool | None = None
 
 
 def photographs(folder: Path, limit: int) -> list[Path]:
@@ -73,20 +81,33 @@ def measure(model: lorair.LoRAIR, path: Path, kind: str, severity: int) -> Measu
     rng = np.random.default_rng((severity, zlib.crc32(f"{path.name} {kind}".encode())))
     degraded = tensor(clean if kind == "clean" else RECIPES[kind](clean, severity, rng))
     target, routing = tensor(clean), model.route(degraded)
-
-    def restored(prior: Tensor, gates: Tensor) -> float:
-        return min(float(psnr(model.restorer(degraded, prior, gates).clamp(0, 1), target, rounded=True)), 60.0)
-
-    pinned = model.pin(kind) if kind in model.degradations else None
+    restored = model.restorer(degraded, routing.prior, routing.gates).clamp(0, 1)
+    named = model(degraded, kind) if kind in model.degradations else None
+    shifted, same = shifted_by(model, degraded, restored, routing) if severity == 1 else (None, None)
     return Measured(
         photograph=path.name,
         kind=kind,
         severity="" if kind == "clean" else SEVERITIES[severity],
-        input=min(float(psnr(degraded, target, rounded=True)), 60.0),
-        routed=restored(routing.prior, routing.gates),
-        named=None if pinned is None else restored(pinned.prior, pinned.gates),
+        input=decibels(degraded, target),
+        routed=decibels(restored, target),
+        named=None if named is None else decibels(named, target),
         seen=model.degradations[int(routing.gates.argmax())],
+        shifted=shifted,
+        same=same,
     )
+
+
+def shifted_by(model: lorair.LoRAIR, degraded: Tensor, restored: Tensor, routing: Routing) -> tuple[float, bool]:
+    """How near the restored image is to that of the image without its first rows and columns; the same expert?"""
+    rest = degraded[..., SHIFT:, SHIFT:].contiguous()
+    again = model.route(rest)
+    of_rest = model.restorer(rest, again.prior, again.gates).clamp(0, 1)
+    return decibels(of_rest, restored[..., SHIFT:, SHIFT:]), torch.equal(again.gates, routing.gates)
+
+
+def decibels(image: Tensor, target: Tensor) -> float:
+    """PSNR in 8 bits, at most 60 dB."""
+    return min(float(psnr(image, target, rounded=True)), 60.0)
 
 
 def row(name: str, images: Sequence[Measured], known: bool) -> str:
@@ -108,6 +129,9 @@ def report(measured: Sequence[Measured], known: Sequence[str]) -> str:
     lines.append(row("all degraded", [image for image in measured if image.kind != "clean"], False))
     clean = [image.routed for image in measured if image.kind == "clean"]
     lines.append(f"\nClean photographs: median {median(clean):.1f} dB, worst {min(clean):.1f}.")
+    shifts = [image.shifted for image in measured if image.shifted is not None]
+    same = fmean(bool(image.same) for image in measured if image.same is not None)
+    lines.append(f"Shifted by {SHIFT} pixels: median {median(shifts):.1f} dB, the same expert for {100 * same:.0f} %.")
     return "\n".join(lines)
 
 
