@@ -1,7 +1,6 @@
 """Whatever in this repository reads an image file sees the same image, and rejects the same files."""
 
 import io
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from lorair_export.quantization.calibration import Calibration, calibration_imag
 from lorair_serving.load import payloads
 from lorair_serving.models.request_handler import ImageRequest, RequestHandler
 from lorair_serving.repository import Service
+from odd_images import OddFile, odd_files, unsupported_files
 from PIL import Image
 
 from lorair.data import BenchmarkPair, BenchmarkPairs, PairFolder, PhotographFolder
@@ -26,9 +26,6 @@ from lorair.inference.jobs import plan_jobs
 from lorair.model import Routing
 from lorair.settings import load_setting
 from lorair.training import priors
-
-sys.path.insert(0, str(Path(__file__).parent))
-from odd_images import OddFile, odd_files, unsupported_files
 
 FILES, UNSUPPORTED = odd_files(), unsupported_files()
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from odd_images import oriented, png16
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from lorair.errors import ImageError
@@ -34,30 +35,6 @@ def exif(orientation: int = 1) -> bytes:
     camera[MAKER_NOTE] = b"\0\1x"
     block.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
     return block.tobytes()
-
-
-def oriented(samples: np.ndarray, orientation: int) -> np.ndarray:
-    """Tag 274 says which side of the scene row 0 and column 0 are; written out case by case."""
-    turned = {
-        1: samples,
-        2: np.fliplr(samples),
-        3: np.rot90(samples, 2),
-        4: np.flipud(samples),
-        5: samples.swapaxes(0, 1),
-        6: np.rot90(samples, -1),
-        7: np.rot90(samples, 2).swapaxes(0, 1),
-        8: np.rot90(samples, 1),
-    }
-    return turned[orientation]
-
-
-def png_file(colour_type: int, samples: np.ndarray, *extra: tuple[bytes, bytes]) -> bytes:
-    """A 16-bit PNG written by the book, filter "none"."""
-    header = struct.pack(">IIBBBBB", samples.shape[1], samples.shape[0], 16, colour_type, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-    chunks = [(b"IHDR", header), *extra, (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    packed = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
@@ -147,7 +124,7 @@ def test_orientation_is_applied_and_reset(tmp_path: Path, kind: str, orientation
     samples = noise(3, np.uint16 if kind.endswith("16") else np.uint8)
     path = tmp_path / f"a.{kind.rstrip('0123456789')}"
     if kind == "png16":
-        path.write_bytes(png_file(2, samples, (b"eXIf", exif(orientation)[6:])))
+        path.write_bytes(png16(2, samples, (b"eXIf", exif(orientation)[6:])))
     elif kind.startswith("tif"):
         make = (271, "s", 0, "Maker", True)
         tifffile.imwrite(path, samples, photometric="rgb", extratags=[make, (274, "H", 1, orientation, True)])
@@ -228,7 +205,7 @@ def test_transparency_of_palettes_and_single_colours_becomes_alpha(tmp_path: Pat
     for colour_type, channels in ((0, 1), (2, 3)):
         samples = noise(channels, np.uint16)
         colour = samples[4, 5].astype(">u2").tobytes()
-        (tmp_path / "b.png").write_bytes(png_file(colour_type, samples, (b"tRNS", colour)))
+        (tmp_path / "b.png").write_bytes(png16(colour_type, samples, (b"tRNS", colour)))
         hidden = (samples == samples[4, 5]).all(axis=2)
         assert np.array_equal(read_image(tmp_path / "b.png").alpha, np.where(hidden, 0, 65535))
 
@@ -259,14 +236,14 @@ def bad_files() -> dict[str, tuple[bytes, str]]:
     tifffile.imwrite(white_is_zero, noise(1, np.uint16)[..., 0], photometric="miniswhite")
     premultiplied = io.BytesIO()
     tifffile.imwrite(premultiplied, noise(4, np.uint16), photometric="rgb", extrasamples=["assocalpha"])
-    bomb = png_file(2, noise(3, np.uint16))
+    bomb = png16(2, noise(3, np.uint16))
     bomb = bomb[:16] + struct.pack(">II", 60000, 60000) + bomb[24:]
     crc = zlib.crc32(bomb[12:29])
     return {
         "empty": (b"", "empty"),
         "foreign": (b"%PDF-1.7" * 100, "not a readable"),
         "truncated_jpeg": (whole.getvalue()[:-200], "truncated"),
-        "truncated_png16": (png_file(2, noise(3, np.uint16))[:-4000], "truncated"),
+        "truncated_png16": (png16(2, noise(3, np.uint16))[:-4000], "truncated"),
         "bomb": (bomb[:29] + struct.pack(">I", crc) + bomb[33:], "too many pixels"),
         "frames": (frames.getvalue(), "2 frames"),
         "floats": (floats.getvalue(), "floating-point samples of 32 bits"),

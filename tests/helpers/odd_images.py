@@ -53,9 +53,9 @@ def tiff(samples: np.ndarray, **options: object) -> bytes:
     return file.getvalue()
 
 
-def png(colour_type: int, bits: int, rows: list[bytes], *extra: tuple[bytes, bytes]) -> bytes:
-    """A PNG by the book, filter "none"."""
-    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, colour_type, 0, 0, 0)
+def png(colour_type: int, bits: int, width: int, rows: list[bytes], *extra: tuple[bytes, bytes]) -> bytes:
+    """A PNG by the book, filter "none"; `extra` chunks stand before the pixels."""
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, colour_type, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     chunks = [(b"IHDR", header), *extra, (b"IDAT", pixels), (b"IEND", b"")]
     packed = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
@@ -63,7 +63,7 @@ def png(colour_type: int, bits: int, rows: list[bytes], *extra: tuple[bytes, byt
 
 
 def png16(colour_type: int, samples: np.ndarray, *extra: tuple[bytes, bytes]) -> bytes:
-    return png(colour_type, 16, [row.astype(">u2").tobytes() for row in samples], *extra)
+    return png(colour_type, 16, samples.shape[1], [row.astype(">u2").tobytes() for row in samples], *extra)
 
 
 def orientation(value: int) -> Image.Exif:
@@ -192,7 +192,7 @@ def tiff_with_preview(samples: np.ndarray) -> bytes:
 def gray_of_four_bits(gray: np.ndarray) -> OddFile:
     levels = gray[..., 0] // 16
     rows = [(row[::2] << 4 | row[1::2]).astype(np.uint8).tobytes() for row in levels]
-    return OddFile("png", png(0, 4, rows, (b"tRNS", b"\0\x05")), rgb(17 * levels[..., None]))
+    return OddFile("png", png(0, 4, WIDTH, rows, (b"tRNS", b"\0\x05")), rgb(17 * levels[..., None]))
 
 
 def palettes(colour: np.ndarray) -> dict[str, OddFile]:
