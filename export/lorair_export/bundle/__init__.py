@@ -1,6 +1,6 @@
 """The bundle: a folder of artefacts, its manifest, and the accuracy check against the model."""
 
-from lorair_export.bundle.folder import MANIFEST, file_sha256, new_bundle, refuse_existing
+from lorair_export.bundle.folder import MANIFEST, file_sha256, new_bundle, reject_existing
 from lorair_export.bundle.graphs import Graph, Profile, TensorSpec
 from lorair_export.bundle.manifest import Manifest, named_runtime, read_bundle, write_manifest
 from lorair_export.bundle.parity import (
@@ -35,7 +35,7 @@ __all__ = [
     "photograph_at",
     "psnr_db",
     "read_bundle",
-    "refuse_existing",
+    "reject_existing",
     "tolerance_for",
     "write_manifest",
 ]

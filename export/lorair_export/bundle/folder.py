@@ -20,19 +20,19 @@ def new_bundle(target: Path, overwrite: bool = False, marker: str = MANIFEST) ->
         ExportError: the target exists and `overwrite` is not set, or it lacks the file `marker` by which
             such folders are known; so too if it came to be meanwhile.
     """
-    refuse_existing(target, overwrite, marker)
+    reject_existing(target, overwrite, marker)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with folder_written_aside(target) as bundle:
             yield bundle
-            refuse_existing(target, overwrite, marker)
+            reject_existing(target, overwrite, marker)
     except FileExistsError as error:
         if error.filename != str(target):
             raise
         raise ExportError(f"{target}: another command is writing it too; this one's result was dropped") from error
 
 
-def refuse_existing(target: Path, overwrite: bool, marker: str = MANIFEST) -> None:
+def reject_existing(target: Path, overwrite: bool, marker: str = MANIFEST) -> None:
     """ExportError where `target` exists, and `overwrite` is not set or it lacks the file `marker`."""
     if not target.exists():
         return

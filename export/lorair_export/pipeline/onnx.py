@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lorair_export.bundle import Manifest, check, compare, new_bundle, refuse_existing, write_manifest
+from lorair_export.bundle import Manifest, check, compare, new_bundle, reject_existing, write_manifest
 from lorair_export.graph import check_form, onnx_from_model
 from lorair_export.pipeline.graph_manifest import manifest_from_graphs
 from lorair_export.pipeline.plan import ExportPlan, plan_from_model, warn_of_small_window
@@ -93,7 +93,7 @@ class OnnxExport:
             return write_graphs(self.source, folder, self.spec, photographs, calibration, on_step)
 
     def _check(self) -> None:
-        refuse_existing(self.folder, self.overwrite)
+        reject_existing(self.folder, self.overwrite)
         check_form(self.source.model, self.spec)
         warn_of_small_window(self.source.local_window, self.spec.size_range[1], self.folder)
 

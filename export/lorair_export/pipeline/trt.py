@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from lorair_export.bundle import Manifest, new_bundle, refuse_existing
+from lorair_export.bundle import Manifest, new_bundle, reject_existing
 from lorair_export.graph import check_form
 from lorair_export.pipeline.engines import able_here, add_engines, compare_engines, engine_record, runs_here
 from lorair_export.pipeline.onnx import ignore_step, write_graphs
@@ -139,7 +139,7 @@ class EngineExport:
         return manifest
 
     def _check(self) -> None:
-        refuse_existing(self.folder, self.overwrite)
+        reject_existing(self.folder, self.overwrite)
         if isinstance(self.source, CheckpointSource) and self.graph_spec is not None:
             check_form(self.source.model, self.graph_spec)
         warn_of_small_window(self.source.local_window, sides_taken(self.spec.profiles)[1], self.folder)

@@ -87,14 +87,14 @@ def test_sha256_of_a_known_file(tmp_path):
     assert file_sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_a_changed_file_is_refused_by_name(bundle):
+def test_a_changed_file_is_rejected_by_name(bundle):
     (bundle / "model.onnx").write_bytes(b"grapf")
     with pytest.raises(ExportError, match=r"model\.onnx.*SHA-256") as caught:
         read_bundle(bundle)
     assert caught.value.exit_code == 4
 
 
-def test_a_missing_file_is_refused_by_name(bundle):
+def test_a_missing_file_is_rejected_by_name(bundle):
     (bundle / "model.onnx").unlink()
     with pytest.raises(ExportError, match=r"model\.onnx: missing"):
         read_bundle(bundle)
@@ -117,14 +117,14 @@ def test_a_missing_file_is_refused_by_name(bundle):
         ({"files": {"other.onnx": "0"}}, "damaged.*plain file names"),
     ],
 )
-def test_a_manifest_of_another_kind_is_refused(bundle, changes, words):
+def test_a_manifest_of_another_kind_is_rejected(bundle, changes, words):
     edited(bundle, **changes)
     with pytest.raises(ExportError, match=words):
         read_bundle(bundle)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '"bundle"'])
-def test_a_damaged_manifest_is_refused(bundle, text):
+def test_a_damaged_manifest_is_rejected(bundle, text):
     (bundle / MANIFEST).write_text(text)
     with pytest.raises(ExportError, match="damaged"):
         read_bundle(bundle)

@@ -60,7 +60,7 @@ def test_falling_short_of_parity_leaves_nothing(export, tmp_path, monkeypatch, c
     assert "accuracy check failed" in capsys.readouterr().err
 
 
-def test_an_existing_bundle_is_kept_unless_told(export, tmp_path, capsys):
+def test_an_existing_bundle_is_kept_without_overwrite(export, tmp_path, capsys):
     assert export("--no-check") == 0
     assert export("--no-check") == 4
     assert "--overwrite" in capsys.readouterr().err
@@ -98,7 +98,7 @@ def test_wrong_usage(export, tmp_path, options):
         (("--max-batch", "4", "--batch", "4"), "give --batch for its size"),
     ],
 )
-def test_what_would_have_no_effect_is_refused(export, tmp_path, capsys, options, told):
+def test_what_would_have_no_effect_is_rejected(export, tmp_path, capsys, options, told):
     assert export(*options) == 2
     assert told in capsys.readouterr().err.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []

@@ -77,7 +77,7 @@ def test_a_checkpoint_is_loaded_once(command, merged, monkeypatch, tmp_path):
         loaded.clear()
 
 
-def test_a_dry_run_refuses_what_the_export_refuses(command, tmp_path):
+def test_a_dry_run_rejects_what_the_export_rejects(command, tmp_path):
     assert command("onnx", "--dry-run", "--lowering", "merged", "--max-batch", "4") == 2
     for form in ("experts", "pinned:typo"):  # the model mixes two
         assert command("onnx", "--dry-run", "--routing", form) == 2
@@ -86,7 +86,7 @@ def test_a_dry_run_refuses_what_the_export_refuses(command, tmp_path):
     assert command("onnx", "--dry-run") == 4
 
 
-def test_foretold_weights_are_those_of_the_graph(exported):
+def test_planned_weights_are_those_of_the_graph(exported):
     spec = GraphSpec(Lowering(exported.manifest.lowering), max_batch=exported.manifest.max_batch)
     graph = onnx.load(exported.folder / "model.onnx").graph
     held = sum(to_array(tensor).nbytes for tensor in graph.initializer)
@@ -94,7 +94,7 @@ def test_foretold_weights_are_those_of_the_graph(exported):
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp8"])
-def test_foretold_weights_in_8_bits(form_of, precision):
+def test_planned_weights_in_8_bits(form_of, precision):
     exported = form_of("pinned", precision)
     spec = GraphSpec(Lowering.PLAIN, precision, routing=RoutingForm.PINNED, pinned="rain")
     graph = onnx.load(exported.folder / "model.onnx").graph
@@ -110,7 +110,7 @@ def test_json_says_what_was_written(command, merged, tmp_path, capsys, read_json
     assert told["bytes"] == {"out/model.onnx": (tmp_path / "out" / "model.onnx").stat().st_size}
 
 
-def test_a_log_keeps_what_is_told_and_how_it_ended(command, tmp_path, capsys):
+def test_a_log_keeps_what_is_printed_and_how_it_ended(command, tmp_path, capsys):
     log = tmp_path / "log.txt"
     options = ("--no-check", "--quiet", "--log-file", log, "--max-size", "160")
     assert command("onnx", *options) == 0 and command("onnx", *options) == 4
@@ -130,7 +130,7 @@ def test_a_log_that_cannot_be_written_is_one_line(command, tmp_path, capsys):
 
 @pytest.mark.parametrize("quiet", [True, False])
 @pytest.mark.parametrize("logged", [True, False])
-def test_warnings_of_libraries_are_told_unless_quiet_and_logged(tmp_path, capsys, quiet, logged):
+def test_warnings_of_libraries_are_printed_unless_quiet_and_logged(tmp_path, capsys, quiet, logged):
     log = tmp_path / "log.txt"
     with opened_output(quiet=quiet, log_file=log if logged else None):
         logging.getLogger("a.library").warning("slow path")

@@ -25,7 +25,7 @@ def test_a_bundle_restores_what_its_model_restores(verify, capsys, tmp_path, rea
     assert "restores what" in printed.err and "restores what" in (tmp_path / "log.txt").read_text()
 
 
-def test_another_model_is_told_by_the_exit_code(verify, merged, tmp_path, capsys):
+def test_another_model_has_an_exit_code_of_its_own(verify, merged, tmp_path, capsys):
     """One weight of the last convolution is off."""
     checkpoint = read_checkpoint(merged.checkpoint)
     state = dict(checkpoint.state)
@@ -45,6 +45,6 @@ def test_any_runtime_is_checked(verify, merged, capsys):
     assert "openvino:" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_no_bundle_is_refused(verify, tmp_path, capsys):
+def test_a_folder_that_is_no_bundle_is_rejected(verify, tmp_path, capsys):
     assert verify(bundle=tmp_path) == 2
     assert "manifest.json" in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_border(graph, exported):
     assert (graph.ir_version, [(entry.domain, entry.version) for entry in graph.opset_import]) == (10, [("", 20)])
 
 
-def test_the_graph_tells_what_it_is(graph, exported):
+def test_the_graph_has_metadata(graph, exported):
     told = {entry.key: entry.value for entry in graph.metadata_props}
     assert told["lorair.degradations"] == "noise,rain,haze"
     assert told["lorair.lowering"] == exported.manifest.lowering
@@ -117,7 +117,7 @@ def test_a_fixed_size_in_16_bits(form_of):
             assert types[node.output[0]] == onnx.TensorProto.FLOAT16
 
 
-def test_training_mode_is_refused(make_model, tmp_path):
+def test_training_mode_is_rejected(make_model, tmp_path):
     with pytest.raises(ValueError, match="eval"):
         onnx_from_model(make_model().train(), tmp_path / "model.onnx")
 
@@ -141,6 +141,6 @@ def test_what_torch_cannot_export_is_an_export_error(export_model, tmp_path, mon
         ({"min_size": 64, "max_size": 32}, "min <= max"),
     ],
 )
-def test_contradicting_options_are_refused(options, words):
+def test_contradicting_options_are_rejected(options, words):
     with pytest.raises(ValueError, match=words):
         GraphSpec(Lowering.MERGED, **options)

@@ -98,7 +98,7 @@ def test_builds(rtx, form_of, form, precision, tmp_path):
         assert graph.profiles == ((Profile(*routed),) if graph.name == "router" else (profile,))
 
 
-def test_what_is_no_cell_is_refused():
+def test_what_is_no_cell_is_rejected():
     options = {RoutingForm.PINNED: {"pinned": "rain"}}
     for routing, lowering, precision in product(RoutingForm, Lowering, PRECISIONS):
         taken = (FORMS[routing].get(lowering), precision) in CELLS
@@ -115,7 +115,7 @@ def test_what_is_no_cell_is_refused():
 
 
 @pytest.mark.parametrize(("precision", "target"), [("fp8", "8.6"), ("fp8", "7.5"), ("bf16", "7.5")])
-def test_gpus_that_do_not_compute_in_a_precision_are_refused(rtx, precision, target):
+def test_gpus_that_do_not_compute_in_a_precision_are_rejected(rtx, precision, target):
     with pytest.raises(BuildError, match=rf"{target} does not compute in {precision}, which takes 8\.[09] or above"):
         checked_targets(rtx, (target, "8.9"), precision)
 

@@ -85,7 +85,7 @@ def test_between_two_renames_the_old_bundle_comes_back(monkeypatch, tmp_path):
     assert (target / "manifest.json").read_text() == "old" and list(tmp_path.iterdir()) == [target]
 
 
-def test_the_second_of_two_exports_is_refused_or_wins_whole(tmp_path):
+def test_the_second_of_two_exports_is_rejected_or_wins_whole(tmp_path):
     target = tmp_path / "out"
 
     def write(text: str, overwrite: bool) -> None:

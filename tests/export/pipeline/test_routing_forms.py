@@ -91,7 +91,7 @@ def test_large_pictures_are_routed_whole(form_of, form):
     assert runtime.route(torch.zeros(1, 3, 1, 40)) is None
 
 
-def test_pinned_restores_its_degradation_alone(form_of):
+def test_pinned_restores_only_its_degradation(form_of):
     runtime = opened(form_of("pinned"))
     images = torch.rand(2, 3, 32, 48)
     assert set(runtime.sessions) == {"model"}
@@ -192,7 +192,7 @@ def test_an_engine_of_8_bit_images_builds(rtx, form_of, tmp_path):
     assert graph.source in exported.manifest.files and graph.profiles == (profile,)
 
 
-def test_what_the_model_does_not_allow_is_refused(export_checkpoint, top1_model, top1_checkpoint, tmp_path):
+def test_what_the_model_does_not_allow_is_rejected(export_checkpoint, top1_model, top1_checkpoint, tmp_path):
     experts = GraphSpec(Lowering.PLAIN, routing=RoutingForm.EXPERTS)
     with pytest.raises(ValueError, match=r"mixes 2 experts .* --routing split"):
         export_onnx(export_checkpoint, tmp_path / "out", experts)
@@ -217,7 +217,7 @@ def test_what_the_model_does_not_allow_is_refused(export_checkpoint, top1_model,
         ({"shape": (1, 64)}, "at least 2"),
     ],
 )
-def test_contradictions_are_refused(options, words):
+def test_contradictions_are_rejected(options, words):
     with pytest.raises(ValueError, match=words):
         GraphSpec(**options)
 

@@ -26,7 +26,7 @@ def flavour(version: str, **members: int) -> Flavour:
     return Flavour(module)
 
 
-def test_names_tell_what_a_plan_is_bound_to() -> None:
+def test_file_names_say_what_a_plan_needs() -> None:
     rtx = flavour("1.7.1.116", SM75=75, SM86=86, SM120=120)
     assert rtx.compute_capabilities == ("7.5", "8.6", "12.0")
     assert engine_name(rtx, "fp32", ("8.6", "8.9", "12.0")) == "model.fp32.rtx1.7.1.engine"
@@ -81,7 +81,7 @@ def test_shapes_of_the_command_line() -> None:
             shape_from(wrong)
 
 
-def test_an_engine_lies_beside_its_graph(rtx, merged, tmp_path) -> None:
+def test_an_engine_lies_next_to_its_graph(rtx, merged, tmp_path) -> None:
     folder = shutil.copytree(merged.folder, tmp_path / "bundle")
     add_engines(folder, merged.manifest, rtx, EngineSpec((SMALL,)))
     manifest = read_bundle(folder)
@@ -132,7 +132,7 @@ def test_command_writes_a_bundle_and_its_summary(
         (["--routing", "experts", "--imgsz", "64"], 2, "--routing split"),
     ],
 )
-def test_refused_before_anything_is_done(rtx, export_checkpoint, run, tmp_path, capsys, options, code, words):
+def test_rejected_before_anything_is_done(rtx, export_checkpoint, run, tmp_path, capsys, options, code, words):
     target = tmp_path / "bundle"
     assert run("--ckpt", str(export_checkpoint), "-o", str(target), *options) == code
     assert words in capsys.readouterr().err

@@ -140,7 +140,7 @@ def test_multiplications_are_counted():
     assert shares == pytest.approx({"fp32": 8 * 27 / (8 * 27 + 4 * 2), "int8": 4 * 2 / (8 * 27 + 4 * 2)})
 
 
-def test_a_file_that_onnx_refuses_is_no_graph(tmp_path):
+def test_a_file_that_onnx_rejects_is_no_graph(tmp_path):
     model = small_graph()
     save_graph(model, tmp_path / "model.onnx")
     check_file(tmp_path / "model.onnx")
@@ -165,7 +165,7 @@ def test_what_quantising_wrote_is_checked(form_of, monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_graph_of_another_precision_is_refused():
+def test_a_graph_of_another_precision_is_rejected():
     with pytest.raises(ExportError, match=r"fp16.*100% fp32"):
         checked_shares(small_graph(), "fp16")
     assert checked_shares(small_graph(TensorProto.FLOAT16), "fp16") == {"fp16": 1.0}
@@ -220,7 +220,7 @@ def test_calibration_images(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["fp16", None])
-def test_options_of_what_is_not_quantised_are_refused(tmp_path, precision):
+def test_options_of_what_is_not_quantised_are_rejected(tmp_path, precision):
     for folder, size, keep in ((tmp_path, None, ""), (None, 8, ""), (None, None, "downs")):
         with pytest.raises(ValueError, match="nothing is quantised"):
             calibration_from(precision, folder, size, keep)
@@ -228,7 +228,7 @@ def test_options_of_what_is_not_quantised_are_refused(tmp_path, precision):
     assert calibration_from("int8", None, 8, "downs") == Calibration(None, 8, "downs")
 
 
-def test_the_command_tells_what_stayed_float32(form_of):
+def test_the_command_prints_what_stayed_float32(form_of):
     manifest = form_of("low-rank", "int8").manifest
     kept = replace(manifest.numerics.quantized, keep_fp32="/downs/", kept={"model": ("restorer/net/ups/0",)})
     told = list(precision_lines(replace(manifest, numerics=replace(manifest.numerics, quantized=kept))))[-1]
@@ -236,7 +236,7 @@ def test_the_command_tells_what_stayed_float32(form_of):
     assert told.endswith("what --keep-fp32 '/downs/' names, restorer/net/ups/0")
 
 
-def test_large_weights_lie_beside_the_graph(rtx, form_of, monkeypatch, tmp_path):
+def test_large_weights_lie_next_to_the_graph(rtx, form_of, monkeypatch, tmp_path):
     source, path = form_of("pinned", "int8").folder / "model.onnx", tmp_path / "model.onnx"
     monkeypatch.setattr(graph_session, "MOST_BYTES", 1000)
     save_graph(onnx.load(source), path)
@@ -250,7 +250,7 @@ def test_large_weights_lie_beside_the_graph(rtx, form_of, monkeypatch, tmp_path)
     assert len(engine_from_onnx(path, rtx, EngineSpec((profile,), precision="int8")).plan) > source.stat().st_size
 
 
-def test_a_network_read_in_another_precision_is_refused(tmp_path):
+def test_a_network_read_in_another_precision_is_rejected(tmp_path):
     """A parser that reads every convolution as float32 must not pass."""
     kinds = SimpleNamespace(__members__={"CONVOLUTION": 0, "DEQUANTIZE": 1})
     tensor = SimpleNamespace(name="x", dtype=SimpleNamespace(name="FLOAT"))
@@ -276,7 +276,7 @@ def test_what_a_precision_needs():
             GraphSpec(**options)
 
 
-def test_the_command_refuses_a_graph_that_is_not_what_was_asked(merged, run_command, monkeypatch, tmp_path, capsys):
+def test_the_command_rejects_a_graph_that_is_not_what_was_asked(merged, run_command, monkeypatch, tmp_path, capsys):
     """The exporter is made to write float32; the command must not call that fp16."""
     source = merged.folder / "model.onnx"
     monkeypatch.setattr(bundle, "onnx_from_model", lambda model, path, spec, name: shutil.copy(source, path))
