@@ -23,7 +23,7 @@ OPENVINO := tests/export/runtimes/test_openvino.py
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 10
 
 test: $(READY)
-	$(PYTEST) --numprocesses 2 --dist loadgroup --ignore $(OPENVINO)
+	$(PYTEST) --numprocesses 2 --dist loadfile --ignore $(OPENVINO)
 	$(PYTEST) $(OPENVINO)
 
 test-all: PYTEST += -m ''

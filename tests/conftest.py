@@ -36,19 +36,6 @@ SMALL = ModelConfig(
 )  # fmt: skip
 
 
-# Tests that share what is dear to make (exports, a server) go to one worker of pytest-xdist.
-GROUPS = {"tests/export": "export", "tests/serving": "serving", "tests/test_readme.py": "serving"}
-
-
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        place = item.path.relative_to(ROOT).as_posix()
-        for start, group in GROUPS.items():
-            if place.startswith(start):
-                item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture
 def small_config() -> ModelConfig:
     return SMALL
