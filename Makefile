@@ -19,7 +19,7 @@ demo: $(READY)
 
 # OpenVINO has a process of its own: after it, in one with the rest, a signal's delivery ended in a segmentation fault.
 OPENVINO := tests/export/runtimes/test_openvino.py
-# Two workers of one thread each are faster than one of two.
+# Two workers of one thread each; a file stays on one of them, as some tests build on others of their file.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 10
 
 test: $(READY)
